@@ -27,3 +27,7 @@ pub use chance::Chance;
 pub use pool::{Full, Pool, Release};
 pub use strategy::{Strategy, Unfit};
 pub use time::{Date, Now, Time};
+
+#[cfg(test)]
+#[path = "../tests/vectors/read.rs"]
+mod vectors;

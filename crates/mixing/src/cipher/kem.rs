@@ -116,3 +116,69 @@ fn sized<const N: usize>(bytes: &[u8]) -> [u8; N] {
 const LATTICE_PUBLIC_SIZE: usize = 1184;
 const LATTICE_CIPHERTEXT_SIZE: usize = 1088;
 const LABEL: &[u8] = br"\.//^\";
+
+#[cfg(test)]
+mod tests {
+    use x_wing::kem::{Decapsulate, KeyExport, KeyInit, TryKeyInit};
+
+    use super::*;
+    use crate::Chance;
+    use crate::vectors::read;
+
+    #[test]
+    fn keys_ciphertexts_and_secrets_are_those_of_the_draft() {
+        let vectors = read(include_str!("../../tests/vectors/xwing.txt"));
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let key = Key::from_seed(&sized(&vector["sk"]));
+            assert_eq!(key.public()[..], vector["pk"]);
+            let (ciphertext, shared) = encapsulate(key.public(), &sized(&vector["eseed"]));
+            assert_eq!(ciphertext[..], vector["ct"]);
+            assert_eq!(shared[..], vector["ss"]);
+            assert_eq!(key.decapsulate(&ciphertext)[..], vector["ss"]);
+        }
+    }
+
+    #[test]
+    fn another_implementation_opens_ours_and_we_open_its() {
+        let mut chance = Chance::new([1; 32]);
+        for _ in 0..5 {
+            let (seed, randomness) = (chance.bytes(), chance.bytes());
+            let ours = Key::from_seed(&seed);
+            let theirs = x_wing::DecapsulationKey::new(&seed.into());
+            let public = x_wing::EncapsulationKey::new(&(*ours.public()).into()).unwrap();
+            assert_eq!(public.to_bytes()[..], ours.public()[..]);
+
+            let (ciphertext, shared) = encapsulate(ours.public(), &randomness);
+            assert_eq!(theirs.decapsulate(&ciphertext.into())[..], shared[..]);
+            let (ciphertext, shared) = public.encapsulate_deterministic(&chance.bytes().into());
+            assert_eq!(ours.decapsulate(&sized(&ciphertext))[..], shared[..]);
+        }
+    }
+
+    #[test]
+    fn a_changed_ciphertext_gives_another_secret() {
+        let key = Key::from_seed(&[3; 32]);
+        let (ciphertext, shared) = encapsulate(key.public(), &[4; 64]);
+        for at in [0, 500, 1087, 1088, 1110] {
+            let mut changed = ciphertext;
+            changed[at] ^= 1;
+            assert_ne!(key.decapsulate(&changed)[..], shared[..], "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_lattice_key_with_a_coefficient_out_of_range_is_not_valid() {
+        let mut public = *Key::from_seed(&[5; 32]).public();
+        assert!(is_valid(&public));
+        public[..3].fill(0xff);
+        assert!(!is_valid(&public));
+    }
+
+    #[test]
+    fn wiping_overwrites() {
+        let mut key = MlKem768PrivateKey::from([7; 2400]);
+        wipe(&mut key, MlKem768PrivateKey::default());
+        assert!(key.as_slice().iter().all(|byte| *byte == 0));
+    }
+}
