@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use libm::log2;
 use mixing::strategy::Unfit;
 use mixing::{Chance, Date, Full, Now, Pool, Strategy, Time};
 
@@ -67,7 +68,7 @@ fn a_crowd_of_distinct_channels_leaves_at_once_and_together() {
         let release = pool.release(at_ms(round), &mut chance, &mut out).unwrap();
         assert_eq!((release.items, release.channels), (6, 4));
         // Shares 2/6, 1/6, 2/6 and 1/6.
-        let expected = 2.0 / 3.0 * 3f64.log2() + 1.0 / 3.0 * 6f64.log2();
+        let expected = 2.0 / 3.0 * log2(3.0) + 1.0 / 3.0 * log2(6.0);
         assert!((release.entropy - expected).abs() < 1e-9, "{}", release.entropy);
         out.sort_unstable();
         assert_eq!(core::mem::take(&mut out), [1, 1, 2, 3, 3, 4]);
@@ -87,7 +88,7 @@ fn a_period_begins_with_the_first_arrival() {
     }
     let release = pool.release(at_ms(13), &mut chance, &mut out).unwrap();
     assert_eq!((release.items, release.channels), (3, 3));
-    assert!((release.entropy - 3f64.log2()).abs() < 1e-9);
+    assert!((release.entropy - log2(3.0)).abs() < 1e-9);
     assert_eq!(pool.wake_at(), None);
 }
 
