@@ -1,7 +1,7 @@
 //! The primitives, and nothing else: the only file (with its two children) that names one.
 //!
 //! One suite, no negotiation. [`Aead`] seals bodies (AEGIS-128L), [`Block`] enciphers a link header
-//! (AES-128), [`derive`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature` Ed25519.
+//! (AES-128), [`derive()`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature` Ed25519.
 //!
 //! What always holds: whatever is derived has a context of its own, and every part that goes into
 //! a derivation or a MAC is preceded by its length, so no two lists of parts read the same.
@@ -101,7 +101,7 @@ pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 16] {
     tag
 }
 
-/// The first 32 bytes of [`derive`], for what is not secret.
+/// The first 32 bytes of [`derive()`], for what is not secret.
 pub fn hash(context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
     derive(context, parts, &mut out);

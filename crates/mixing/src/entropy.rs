@@ -15,8 +15,9 @@
 //! attacker, and that which things leave is a uniform choice. (Under `poisson` and `pool` the cut at
 //! the longest wait makes it less than uniform.)
 //!
-//! What always holds: memory is limited, and what is forgotten for that makes the result smaller,
-//! never greater. Each arrival costs O(log channels), each release O(1), now and then a pass.
+//! What always holds: memory is limited, and what is forgotten for that are the lightest channels,
+//! whose absence makes the result smaller, not greater. (One that comes back counts anew.) Each
+//! arrival costs O(log channels), each release O(1), now and then a pass.
 
 use std::collections::BTreeMap;
 

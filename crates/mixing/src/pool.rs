@@ -74,7 +74,9 @@ impl<T> Pool<T> {
         };
         self.waiting.push(Waiting { due: now.time + wait, arrival: self.arrivals, channel, item });
         self.arrivals += 1;
-        self.posterior.arrive(channel);
+        if self.strategy != Strategy::None {
+            self.posterior.arrive(channel);
+        }
         self.fires = self.fires.or(match self.strategy {
             Strategy::Threshold { n, .. } if self.posterior.channels() >= n => Some(now.time),
             Strategy::Pool { period, .. } => Some(now.time + period),
@@ -116,12 +118,12 @@ impl<T> Pool<T> {
         if items == 0 {
             return None;
         }
-        let mut entropy = self.posterior.release(items, waited);
-        if self.strategy == Strategy::None {
-            entropy = 0.0;
+        let entropy = if self.strategy == Strategy::None {
+            0.0
         } else {
             chance.shuffle(&mut out[start..]);
-        }
+            self.posterior.release(items, waited)
+        };
         Some(Release { items, channels: self.count_leaving(), entropy })
     }
 

@@ -94,7 +94,7 @@ fn a_period_begins_with_the_first_arrival() {
 
 #[test]
 fn a_pool_keeps_its_residue_until_the_longest_wait() {
-    let strategy = Strategy::Pool { period: 10 * MS, keep: 5, fraction: 0.5, longest: 45 * MS };
+    let strategy = Strategy::Pool { period: 10 * MS, keep: 5, fraction: 0.5, longest: 60 * MS };
     let mut chance = Chance::new([5; 32]);
     let mut pool = Pool::new(strategy, 1000);
     let mut out = Vec::new();
@@ -102,8 +102,8 @@ fn a_pool_keeps_its_residue_until_the_longest_wait() {
         pool.insert(at_ms(0), item, item, &mut chance).unwrap();
     }
     assert_eq!(pool.release(at_ms(9), &mut chance, &mut out), None);
-    // ⌊10/2⌋, ⌊5/2⌋, and at 40 ms all, because 50 ms would be too late.
-    for (millis, leave) in [(10, 5), (20, 2), (30, 1), (40, 7)] {
+    // ⌊10/2⌋, ⌊5/2⌋, ⌊3/2⌋, ⌊2/2⌋, not ⌊1/2⌋ but one, and at 60 ms the residue.
+    for (millis, leave) in [(10, 5), (20, 2), (30, 1), (40, 1), (50, 1), (60, 5)] {
         assert_eq!(pool.wake_at(), Some(time_ms(millis)));
         let release = pool.release(at_ms(millis), &mut chance, &mut out).unwrap();
         assert_eq!((release.items, release.channels), (leave, leave), "at {millis} ms");
