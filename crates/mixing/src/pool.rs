@@ -146,6 +146,11 @@ impl<T> Pool<T> {
         self.waiting.is_empty()
     }
 
+    /// How many things may wait.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The strategy this pool carries out.
     pub fn strategy(&self) -> &Strategy {
         &self.strategy
