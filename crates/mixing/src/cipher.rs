@@ -1,7 +1,8 @@
 //! The primitives, and nothing else: the only file (with its two children) that names one.
 //!
-//! One suite, no negotiation. [`Aead`] seals bodies (AEGIS-128L), [`Block`] enciphers a link header
-//! (AES-128), [`derive()`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature` Ed25519.
+//! One suite, no negotiation. [`Aead`] seals bodies (AEGIS-128L), [`Block`] enciphers a link
+//! header (AES-128), [`derive()`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature`
+//! Ed25519.
 //!
 //! What always holds: whatever is derived has a context of its own, and every part that goes into
 //! a derivation or a MAC is preceded by its length, so no two lists of parts read the same.

@@ -6,11 +6,11 @@
 //! sum over its things, its share of all weights is the observer's posterior, and the entropy is
 //!
 //! ```text
-//! H = −Σ p·log₂ p        p = weight / Σ weights      (Serjantov and Danezis, "Towards an Information
-//!                                                   Theoretic Metric for Anonymity", 2002)
+//! H = −Σ p·log₂ p        p = weight / Σ weights
 //! ```
 //!
-//! Serjantov and Danezis count messages; here channels are counted, because sixteen cells of one
+//! (Serjantov and Danezis, "Towards an Information Theoretic Metric for Anonymity", PET 2002,
+//! sections 3 and 5.) They count messages; here channels are counted, because sixteen cells of one
 //! person hide nobody. The number is an upper bound: it assumes that none of the others is the
 //! attacker, and that which things leave is a uniform choice. (Under `poisson` and `pool` the cut at
 //! the longest wait makes it less than uniform.)

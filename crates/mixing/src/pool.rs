@@ -1,14 +1,14 @@
 //! The pool: what waits here leaves in another order.
 //!
-//! Things of any kind go in, each with the channel it belongs to; a [`Strategy`] says when which of
-//! them come out. What waits should be a handle, not a cell: it is moved several times.
+//! Things of any kind go in, each with the channel it belongs to; a [`Strategy`] says when which
+//! of them come out. What waits should be a handle, not a cell: it is moved several times.
 //!
 //! ```text
 //! insert ─► waiting, each with the latest time it may leave ─► release: choose, shuffle, measure
 //! ```
 //!
-//! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if the
-//! pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
+//! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if
+//! the pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
 //! under `none`); and the channel of a thing is forgotten when it has left, but for the fading
 //! weights in [`entropy`](crate::entropy). Absent: clocks, and any idea of where a thing goes next.
 

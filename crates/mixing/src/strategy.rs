@@ -1,8 +1,9 @@
 //! Strategies: when a pool lets go, and of what. Data, not code: the network list fixes one per
 //! class, and a [`Pool`](crate::Pool) carries it out.
 //!
-//! What always holds: under every strategy that passes [`Strategy::check`] nothing waits longer than
-//! [`Strategy::longest`], so nothing waits for traffic that never comes. Absent: lock-step rounds.
+//! What always holds: under every strategy that passes [`Strategy::check`] nothing waits longer
+//! than [`Strategy::longest`], so nothing waits for traffic that never comes. Absent: lock-step
+//! rounds.
 
 use core::fmt;
 use core::time::Duration;
