@@ -1,0 +1,585 @@
+//! The exit: the last hop. It peels its own layer, puts datagrams together, talks to destinations
+//! and sends replies back.
+//!
+//! ```text
+//! receive      ─► neighbours: decipher ─► window, peel ─► join ─► name? ─► policy ─► outside
+//! from_outside ─► filter, rate ─► split ─► seal ─► encipher ─► outbox
+//! ```
+//!
+//! What always holds: every address a datagram goes to has passed the policy, resolved; only whom
+//! a channel wrote to lately may answer it (unless the policy opens that). Sockets and lookups are
+//! the shell's: one unconnected socket per flow and address family. Absent: who the client is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mixing::chance::Chance;
+use mixing::keys::IdentityKey;
+use mixing::replay::{Store, Window};
+use mixing::time::{Now, Time};
+
+use crate::channel::{BackwardKey, ForwardKey, WordKey};
+use crate::destination::{Destination, Host};
+use crate::figures::Figures;
+use crate::fragment::{self, Joined, Joiner, Room};
+use crate::keyring::Keyring;
+use crate::lane::{self, Direction, WINDOWS};
+use crate::limits::Limits;
+use crate::link::Pointer;
+use crate::message::{Message, Refusal};
+use crate::neighbours::{Neighbours, News, Received};
+use crate::network::{Class, Error, Network, Role};
+use crate::outbox::{Dropped, Effect, Outbox};
+use crate::policy::Policy;
+use crate::rate::Rate;
+use crate::setup;
+use crate::slots::{Id, Slots, Wear};
+use crate::wire::{self, CELL_OVERHEAD, LAST_SEQUENCE, TAG};
+
+/// How long a channel keeps what a name resolved to.
+pub const NAME_FOR: Duration = Duration::from_secs(60);
+/// How long a question about a name may take.
+pub const QUESTION_FOR: Duration = Duration::from_secs(10);
+/// Names that one channel may have in memory at once; a further one drives out the oldest.
+pub const NAMES_PER_CHANNEL: usize = 64;
+/// Datagrams that may wait for one name.
+pub const WAITING_PER_NAME: usize = 16;
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A channel, as the shell knows it: what sockets belong to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Flow(Id);
+
+/// A name to look up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Question(Id);
+
+/// The core of an exit.
+pub struct Exit {
+    neighbours: Neighbours,
+    policy: Policy,
+    channels: Slots<Channel>,
+    questions: Slots<Asked>,
+    stores: [Store; 2],
+    room: Room,
+    limits: Limits,
+    chance: Chance,
+    figures: Figures,
+    sweep_at: Time,
+}
+
+struct Channel {
+    class: Class,
+    opened: Time,
+    ends: Time,
+    last: Option<Time>,
+    /// The link to the last mix, and the id that it wants to see.
+    back: (Id, Id),
+    /// The id that the exit wants to see.
+    forward_id: Id,
+    forward: ForwardKey,
+    backward: BackwardKey,
+    word: WordKey,
+    window: Window,
+    joiner: Joiner,
+    /// The number of the next backward cell.
+    next: u32,
+    correspondents: BTreeMap<SocketAddr, Correspondent>,
+    names: BTreeMap<String, Name>,
+    out: Rate,
+    unanswered: Rate,
+    back_rate: Rate,
+}
+
+/// Someone a channel wrote to.
+struct Correspondent {
+    written: Time,
+    answered: bool,
+}
+
+/// What a channel knows of a name.
+enum Name {
+    Asked { waiting: VecDeque<(u16, Vec<u8>)>, since: Time },
+    Known { address: Option<IpAddr>, since: Time },
+}
+
+struct Asked {
+    flow: Flow,
+    name: String,
+    since: Time,
+}
+
+impl Exit {
+    /// An exit that the network list has under its identity.
+    ///
+    /// # Errors
+    /// A list that is not sound, or does not have this identity as an exit.
+    pub fn new(
+        now: Now,
+        network: Network,
+        identity: IdentityKey,
+        policy: Policy,
+        limits: Limits,
+        mut chance: Chance,
+    ) -> Result<Self, Error> {
+        network.check()?;
+        let node = network.node(&identity.identity()).ok_or(Error::NotListed)?;
+        if node.role != Role::Exit {
+            return Err(Error::NotListed);
+        }
+        let keyring = Keyring::new(now, identity, &network.name, limits.remembered, &mut chance);
+        let neighbours =
+            Neighbours::new(now, network, 0, Some(keyring), limits.clone(), &mut chance);
+        Ok(Exit {
+            neighbours,
+            policy,
+            channels: Slots::new(limits.channels, Wear::Renew),
+            questions: Slots::new(limits.questions, Wear::Renew),
+            stores: WINDOWS.map(|width| Store::new(limits.windows, width)),
+            room: Room::new(limits.reassembly_bytes),
+            limits,
+            chance,
+            figures: Figures::default(),
+            sweep_at: now.time + SWEEP_EVERY,
+        })
+    }
+
+    /// Takes in a datagram from the network.
+    ///
+    /// # Errors
+    /// Why it was dropped; it is counted here already.
+    pub fn receive(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        cell: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let received =
+            self.neighbours.receive(now, from, cell, &mut self.chance, out).and_then(|received| {
+                match received {
+                    Received::Cell { pointer, sequence, .. } => {
+                        self.receive_cell(now, pointer, sequence, cell, out)
+                    }
+                    Received::Settled => Ok(()),
+                }
+            });
+        self.hear(now, out);
+        received.inspect_err(|dropped| self.figures.drop(*dropped))
+    }
+
+    fn receive_cell(
+        &mut self,
+        now: Now,
+        pointer: Pointer,
+        sequence: u32,
+        cell: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let flow = Flow(pointer.half);
+        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownChannel)?;
+        let store = &mut self.stores[channel.class.index()];
+        channel.window.check(sequence, store).map_err(lane::dropped)?;
+        channel.forward.peel(sequence, cell)?;
+        channel.window.mark(sequence, store);
+        channel.last = Some(now.time);
+        self.figures.cells_in[channel.class.index()] += 1;
+        let size = wire::payload_size(self.neighbours.network.class(channel.class).cell_size);
+        let content = &cell[CELL_OVERHEAD..];
+        let (joined, driven_out) =
+            channel.joiner.join(now.time, sequence, content, size, &mut self.room)?;
+        self.figures.drop_many(Dropped::FragmentExpired, driven_out);
+        match joined {
+            Joined::Whole(message) => self.leave(now, flow, &message, out),
+            Joined::Waiting | Joined::Dummy => Ok(()),
+        }
+    }
+
+    /// A whole message: looks its destination up if it is a name, and lets the payload go.
+    fn leave(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let (destination, payload) = Destination::read(message)?;
+        match destination.host {
+            Host::Address(address) => {
+                self.leave_to(now, flow, SocketAddr::new(address, destination.port), payload, out)
+            }
+            Host::Name(name) => self.leave_by_name(now, flow, name, destination.port, payload, out),
+        }
+    }
+
+    fn leave_by_name(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        name: String,
+        port: u16,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
+        let fresh = |since: Time, time| now.time - since < time;
+        match channel.names.get_mut(&name) {
+            Some(Name::Known { address, since }) if fresh(*since, NAME_FOR) => {
+                let address = address.ok_or(Dropped::UnknownName)?;
+                return self.leave_to(now, flow, SocketAddr::new(address, port), payload, out);
+            }
+            Some(Name::Asked { waiting, since }) if fresh(*since, QUESTION_FOR) => {
+                if waiting.len() >= WAITING_PER_NAME {
+                    return Err(Dropped::NamesFull);
+                }
+                waiting.push_back((port, payload.to_vec()));
+                return Ok(());
+            }
+            _ => {}
+        }
+        let asked = Asked { flow, name: name.clone(), since: now.time };
+        let question = self.questions.insert(asked).map_err(|_| Dropped::NamesFull)?;
+        if channel.names.len() >= NAMES_PER_CHANNEL {
+            let since = |name: &Name| match name {
+                Name::Asked { since, .. } | Name::Known { since, .. } => *since,
+            };
+            let oldest = channel.names.iter().min_by_key(|(_, known)| since(known));
+            let oldest = oldest.expect("the map is full").0.clone();
+            channel.names.remove(&oldest);
+        }
+        let waiting = VecDeque::from([(port, payload.to_vec())]);
+        channel.names.insert(name.clone(), Name::Asked { waiting, since: now.time });
+        out.push(Effect::Resolve { question: Question(question), name });
+        Ok(())
+    }
+
+    /// Takes the answer to a question: all addresses of the name, none if it has none. The first
+    /// that the policy permits is used.
+    pub fn resolved(&mut self, now: Now, question: Question, answer: &[IpAddr], out: &mut Outbox) {
+        let Some(asked) = self.questions.remove(question.0) else { return };
+        let Some(channel) = self.channels.get_mut(asked.flow.0) else { return };
+        // The port does not matter for the choice among a name's addresses, but 0 is never served.
+        let permitted = |address: &&IpAddr| {
+            self.policy.permits(&self.neighbours.network, SocketAddr::new(**address, 1))
+        };
+        let address = answer.iter().find(permitted).or(answer.first()).copied();
+        let known = Name::Known { address, since: now.time };
+        let before = channel.names.insert(asked.name, known);
+        let Some(Name::Asked { waiting, .. }) = before else { return };
+        for (port, payload) in waiting {
+            let left = match address {
+                Some(address) => {
+                    let to = SocketAddr::new(address, port);
+                    self.leave_to(now, asked.flow, to, &payload, out)
+                }
+                None => Err(Dropped::UnknownName),
+            };
+            if let Err(dropped) = left {
+                self.figures.drop(dropped);
+            }
+        }
+    }
+
+    fn leave_to(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        to: SocketAddr,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        if !self.policy.permits(&self.neighbours.network, to) {
+            return Err(Dropped::ForbiddenDestination);
+        }
+        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
+        let known = channel.correspondents.get(&to);
+        let answered = known.is_some_and(|correspondent| correspondent.answered);
+        if known.is_none() && channel.correspondents.len() >= self.limits.correspondents {
+            let oldest = channel.correspondents.iter().min_by_key(|(_, c)| c.written);
+            let oldest = *oldest.expect("the map is full").0;
+            channel.correspondents.remove(&oldest);
+        }
+        let bytes = payload.len() as u64;
+        if !answered && !channel.unanswered.take(bytes, now.time)
+            || !channel.out.take(bytes, now.time)
+        {
+            return Err(Dropped::TooFast);
+        }
+        channel.correspondents.insert(to, Correspondent { written: now.time, answered });
+        self.figures.datagrams_out += 1;
+        out.outside(flow, to, payload);
+        Ok(())
+    }
+
+    /// Takes in a datagram that came to a flow's socket.
+    ///
+    /// # Errors
+    /// Why it was dropped; it is counted here already.
+    pub fn from_outside(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        from: SocketAddr,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let sent = self.reply(now, flow, from, payload, out);
+        sent.inspect_err(|dropped| self.figures.drop(*dropped))
+    }
+
+    fn reply(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        from: SocketAddr,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let (window, time) = (self.limits.reply_window, now.time);
+        match channel.correspondents.get_mut(&from) {
+            Some(known) if time - known.written < window => known.answered = true,
+            _ if self.policy.open_filtering => {}
+            _ => return Err(Dropped::UnknownSource),
+        }
+        if !channel.back_rate.take(payload.len() as u64, time) {
+            return Err(Dropped::TooFast);
+        }
+        let mut message = Vec::with_capacity(payload.len() + 19);
+        Destination::from(from).write(&mut message)?;
+        message.extend_from_slice(payload);
+        channel.last = Some(time);
+        self.figures.datagrams_in += 1;
+        self.send_back(now, flow, &message, out)
+    }
+
+    fn send_back(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
+        let s0 = self.neighbours.network.class(channel.class).cell_size;
+        let (link, theirs) = channel.back;
+        let link = self.neighbours.link_mut(link).ok_or(Dropped::Orphaned)?;
+        let size = wire::cell_size(s0, link.leaving);
+        for (head, part) in fragment::split(message, wire::payload_size(s0))? {
+            if channel.next == LAST_SEQUENCE {
+                return Err(Dropped::Orphaned);
+            }
+            let cell = out.datagram(link.address, size);
+            fragment::write(&mut cell[CELL_OVERHEAD..], head, part);
+            channel.backward.seal(channel.next, &mut cell[CELL_OVERHEAD - TAG..]);
+            link.encipher(cell, theirs, channel.next);
+            channel.next += 1;
+            self.figures.cells_out[channel.class.index()] += 1;
+        }
+        link.sent(now.time);
+        Ok(())
+    }
+
+    /// Ends a flow whose socket could not be opened, and says so to its client.
+    pub fn no_socket(&mut self, now: Now, flow: Flow, out: &mut Outbox) {
+        self.figures.drop(Dropped::SocketsFull);
+        self.end(now, flow, Some(Refusal::NoSocket), out);
+    }
+
+    /// Does what is due. To be called after each batch of `receive` and at `wake_at`.
+    pub fn tick(&mut self, now: Now, out: &mut Outbox) {
+        if now.time >= self.sweep_at {
+            self.sweep(now, out);
+            self.sweep_at = now.time + SWEEP_EVERY;
+        }
+        self.neighbours.tick(now, &mut self.chance, &mut self.figures, out);
+        self.hear(now, out);
+    }
+
+    /// When `tick` is wanted next; a time in the past means at once.
+    pub fn wake_at(&self) -> Option<Time> {
+        Some(self.sweep_at.min(self.neighbours.wake_at()))
+    }
+
+    /// Tells clients and neighbours, and ends all channels.
+    pub fn shutdown(&mut self, now: Now, out: &mut Outbox) {
+        let flows: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
+        for flow in flows {
+            self.end(now, Flow(flow), Some(Refusal::ShuttingDown), out);
+        }
+        self.neighbours.shutdown(now, &mut self.chance, out);
+    }
+
+    /// Stirs fresh randomness in; the shell does so once a minute.
+    pub fn feed(&mut self, fresh: &[u8; 32]) {
+        self.chance.feed(fresh);
+    }
+
+    /// What the exit has counted.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    // ---- what neighbours say
+
+    fn hear(&mut self, now: Now, out: &mut Outbox) {
+        while !self.neighbours.news.is_empty() {
+            for news in std::mem::take(&mut self.neighbours.news) {
+                match news {
+                    News::SetUp { link, backward, envelope } => {
+                        if let Err(dropped) = self.set_up(now, link, backward, &envelope, out) {
+                            self.figures.drop(dropped);
+                        }
+                    }
+                    News::Closed { pointer } => self.end(now, Flow(pointer.half), None, out),
+                    News::Ended { channels, .. } => {
+                        for pointer in channels {
+                            self.end(now, Flow(pointer.half), None, out);
+                        }
+                    }
+                    // An exit asks nobody for channels and opens no links.
+                    News::Confirmed { .. }
+                    | News::Refused { .. }
+                    | News::Unheard { .. }
+                    | News::Linked { .. }
+                    | News::Unreachable { .. } => self.figures.drop(Dropped::BadControl),
+                }
+            }
+        }
+    }
+
+    // ---- the life of a channel
+
+    fn set_up(
+        &mut self,
+        now: Now,
+        link: Id,
+        backward: Id,
+        envelope: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let keyring = self.neighbours.keyring().expect("an exit has one");
+        let found = setup::open(keyring, envelope).map_err(|(dropped, refusal)| {
+            if let Some(reason) = refusal {
+                self.neighbours.say(now, link, &Message::Refused { backward, reason });
+            }
+            dropped
+        })?;
+        let (class, word) = (found.layer.class, found.keys.word);
+        let back = (link, backward);
+        if found.layer.next.is_some() {
+            self.say_last(now, class, back, &word, Refusal::BadSetUp, out);
+            return Err(Dropped::BadSetUp);
+        }
+        let pointer = |half| Pointer { class, direction: Direction::Forward, half };
+        let forward_id = self
+            .neighbours
+            .link_mut(link)
+            .and_then(|link| link.channels.insert(pointer(Id::ZERO)).ok());
+        let Some(forward_id) = forward_id.filter(|_| self.channels.len() < self.limits.channels)
+        else {
+            self.say_last(now, class, back, &word, Refusal::Overloaded, out);
+            return Err(Dropped::ChannelsFull);
+        };
+        let (time, limits) = (now.time, &self.limits);
+        let channel = Channel {
+            class,
+            opened: time,
+            ends: time + found.layer.lifetime.duration(),
+            last: None,
+            back,
+            forward_id,
+            forward: found.keys.forward,
+            backward: found.keys.backward,
+            word,
+            window: Window::default(),
+            joiner: Joiner::default(),
+            next: 0,
+            correspondents: BTreeMap::new(),
+            names: BTreeMap::new(),
+            out: Rate::new(limits.bytes_per_second, time),
+            unanswered: Rate::new(limits.unanswered_bytes_per_second, time),
+            back_rate: Rate::new(limits.bytes_per_second, time),
+        };
+        let Ok(id) = self.channels.insert(channel) else { unreachable!("looked at above") };
+        let link_of_channel = self.neighbours.link_mut(link).expect("looked up above");
+        *link_of_channel.channels.get_mut(forward_id).expect("inserted above") = pointer(id);
+        let proof = found.keys.confirm.proof(&[0; 16]);
+        let confirm = Message::Confirm { backward, forward: forward_id, proof };
+        self.neighbours.say(now, link, &confirm);
+        self.figures.channels = self.channels.len() as u64;
+        self.figures.channels_opened += 1;
+        Ok(())
+    }
+
+    /// Ends a channel and tells the client why, unless it was the client's wish.
+    fn end(&mut self, now: Now, flow: Flow, reason: Option<Refusal>, out: &mut Outbox) {
+        let Some(mut channel) = self.channels.remove(flow.0) else { return };
+        channel.joiner.clear(&mut self.room);
+        channel.window.rest(&mut self.stores[channel.class.index()]);
+        if let Some(link) = self.neighbours.link_mut(channel.back.0) {
+            link.channels.remove(channel.forward_id);
+        }
+        if let Some(reason) = reason {
+            self.say_last(now, channel.class, channel.back, &channel.word, reason, out);
+        }
+        out.push(Effect::Gone { flow });
+        self.figures.channels = self.channels.len() as u64;
+        self.figures.channels_ended += 1;
+    }
+
+    fn say_last(
+        &mut self,
+        now: Now,
+        class: Class,
+        (link, theirs): (Id, Id),
+        word: &WordKey,
+        reason: Refusal,
+        out: &mut Outbox,
+    ) {
+        let s0 = self.neighbours.network.class(class).cell_size;
+        let Some(link) = self.neighbours.link_mut(link) else { return };
+        let cell = out.datagram(link.address, wire::cell_size(s0, link.leaving));
+        word.seal(reason, &mut cell[CELL_OVERHEAD - TAG..]);
+        link.encipher(cell, theirs, LAST_SEQUENCE);
+        link.sent(now.time);
+    }
+
+    fn sweep(&mut self, now: Now, out: &mut Outbox) {
+        let time = now.time;
+        let over = |channel: &Channel| {
+            let quiet = match channel.last {
+                Some(last) => time - last >= self.limits.channel_idle,
+                None => time - channel.opened >= self.limits.channel_unused,
+            };
+            quiet || time >= channel.ends
+        };
+        let over: Vec<Id> =
+            self.channels.iter().filter(|(_, c)| over(c)).map(|(id, _)| id).collect();
+        for id in over {
+            self.end(now, Flow(id), Some(Refusal::Expired), out);
+        }
+        let (window, room, stores) = (self.limits.reply_window, &mut self.room, &mut self.stores);
+        for (_, channel) in self.channels.iter_mut() {
+            let late = channel.joiner.expire(time, room);
+            self.figures.drop_many(Dropped::FragmentExpired, late);
+            channel.correspondents.retain(|_, known| time - known.written < window);
+            if channel.last.is_none_or(|last| time - last >= Duration::from_secs(5)) {
+                channel.window.rest(&mut stores[channel.class.index()]);
+            }
+        }
+        // The shell answers every question; this is for one that it lost.
+        let old: Vec<Id> = self
+            .questions
+            .iter()
+            .filter(|(_, asked)| time - asked.since >= QUESTION_FOR * 2)
+            .map(|(id, _)| id)
+            .collect();
+        for id in old {
+            self.questions.remove(id);
+        }
+    }
+}
