@@ -26,8 +26,8 @@ pub const KEY_SIZE: usize = 16;
 /// The size of an [`Aead`] tag, in bytes.
 pub const TAG_SIZE: usize = 16;
 
-/// A key of the authenticated cipher AEGIS-128L (draft-irtf-cfrg-aegis-aead, section 4), with a
-/// 16-byte tag. Wiped on drop.
+/// A key of the authenticated cipher AEGIS-128L (draft-irtf-cfrg-aegis-aead), with a 16-byte
+/// tag. Wiped on drop.
 ///
 /// A nonce must not be used twice under one key. The cipher does not commit to its key: whoever
 /// needs that must put the recipient into the key derivation.

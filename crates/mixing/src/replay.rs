@@ -117,7 +117,7 @@ impl Window {
         }
         if let Some(bits) = &mut self.bits {
             let (words, before) = (bits.len(), self.top.unwrap_or(0) / 64);
-            for word in (before + 1..=number / 64).rev().take(words) {
+            for word in (before + 1..=number / 64).take(words) {
                 bits[word as usize % words] = 0;
             }
         }

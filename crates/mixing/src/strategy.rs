@@ -28,7 +28,7 @@ pub enum Strategy {
         period: Duration,
     },
     /// A random part every period, above a residue that stays: the timed dynamic-pool mix of
-    /// Mixmaster (Serjantov, Dingledine, Syverson, "From a Trickle to a Flood", 2002, section 2).
+    /// Mixmaster (Serjantov, Dingledine, Syverson, "From a Trickle to a Flood", 2002).
     Pool {
         /// How long a period is; it begins as in `Timed`.
         period: Duration,
