@@ -168,6 +168,7 @@ impl<R: Role> Drive<R> {
             self.role.command(now, command, &self.waiter, &mut self.out);
         }
         self.finish(now);
+        self.published.set_known(self.role.figures().nodes_known);
         self.keep_time(now);
     }
 

@@ -135,13 +135,15 @@ pub struct Snapshot {
 pub struct Published {
     about: About,
     ready: AtomicBool,
+    complete: AtomicBool,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
 }
 
 impl Published {
     /// Nothing is published yet.
     pub fn new(about: About) -> Self {
-        Published { about, ready: AtomicBool::new(false), snapshot: Mutex::new(None) }
+        let (ready, complete) = (AtomicBool::new(false), AtomicBool::new(false));
+        Published { about, ready, complete, snapshot: Mutex::new(None) }
     }
 
     /// What never changes.
@@ -156,6 +158,15 @@ impl Published {
 
     pub(crate) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Whether the current key of every listed node is known, as when a chain can begin at once.
+    pub fn complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_known(&self, nodes: u64) {
+        self.complete.store(nodes == self.about.nodes as u64, Ordering::Release);
     }
 
     /// The last copy; none before the node's thread runs.

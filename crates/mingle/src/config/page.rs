@@ -23,12 +23,13 @@ pub(super) fn render(config: &Config) -> String {
         comment(&mut page, about);
         page.push_str(&format!("[{section}]\n"));
         for (setting, about) in *settings {
-            let only = about.split_once(": ").map(|(role, _)| role);
-            if let Some(role @ ("Entry" | "Exit" | "Mix")) = only
-                && !role.eq_ignore_ascii_case(name)
-            {
-                continue;
-            }
+            let about = match about.split_once(": ") {
+                Some((role @ ("Entry" | "Exit"), _)) if !role.eq_ignore_ascii_case(name) => {
+                    continue;
+                }
+                Some(("Entry" | "Exit", about)) => about,
+                _ => about,
+            };
             let Some(value) = values.get(*setting) else { continue };
             comment(&mut page, about);
             page.push_str(&format!("{setting} = {value}\n"));
@@ -208,17 +209,17 @@ const SECTIONS: &[Section] = &[
             ("channel_unused", "A channel without data for so long after its set-up ends."),
             (
                 "associations",
-                "Entry: associations at once (SOCKS, and sources of raw and forwards).",
+                "Entry: Associations at once (SOCKS, and sources of raw and forwards).",
             ),
-            ("queue_bytes", "Entry: bytes that may wait per association for its channel."),
-            ("queue_wait", "Entry: how long a datagram may wait for a channel."),
-            ("questions", "Exit: names that may be looked up at once."),
-            ("correspondents", "Exit: destinations that may answer one channel at once."),
-            ("reply_window", "Exit: how long a destination may answer after it was written to."),
-            ("bytes_per_second", "Exit: bytes per second and channel, each way."),
+            ("queue_bytes", "Entry: Bytes that may wait per association for its channel."),
+            ("queue_wait", "Entry: How long a datagram may wait for a channel."),
+            ("questions", "Exit: Names that may be looked up at once."),
+            ("correspondents", "Exit: Destinations that may answer one channel at once."),
+            ("reply_window", "Exit: How long a destination may answer after it was written to."),
+            ("bytes_per_second", "Exit: Bytes per second and channel, each way."),
             (
                 "unanswered_bytes_per_second",
-                "Exit: bytes per second to a destination that never answered.",
+                "Exit: Bytes per second to a destination that never answered.",
             ),
         ],
     ),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datagram::network::Class;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -35,11 +35,8 @@ impl Collector for Page {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut writer = Writer(encoder);
         let about = self.0.about();
-        writer.gauge(
-            "ready",
-            "Whether the node serves: 1 or 0",
-            [([], f64::from(u8::from(self.0.ready())))],
-        )?;
+        let ready = f64::from(u8::from(self.0.ready()));
+        writer.number("ready", "Whether the node serves: 1 or 0", ready)?;
         let node =
             [("name", about.name.as_str()), ("role", about.role), ("network", &about.network)];
         writer.gauge("node", "Which node this is", [(node, 1.0)])?;
@@ -77,17 +74,13 @@ impl Writer<'_> {
 
     fn traffic(&mut self, snapshot: &Snapshot) -> fmt::Result {
         let figures = &snapshot.figures;
-        self.count(
-            "channels_opened",
-            "Channels that were set up",
-            [([], figures.channels_opened)],
-        )?;
-        self.count("channels_ended", "Channels that ended", [([], figures.channels_ended)])?;
+        self.total("channels_opened", "Channels that were set up", figures.channels_opened)?;
+        self.total("channels_ended", "Channels that ended", figures.channels_ended)?;
         let to_chain = "Whole datagrams: at an entry from applications, at an exit to destinations";
-        self.count("datagrams_out", to_chain, [([], figures.datagrams_out)])?;
+        self.total("datagrams_out", to_chain, figures.datagrams_out)?;
         let from_chain =
             "Whole datagrams: at an entry to applications, at an exit from destinations";
-        self.count("datagrams_in", from_chain, [([], figures.datagrams_in)])?;
+        self.total("datagrams_in", from_chain, figures.datagrams_in)?;
         let by_class = |counts: [u64; 2]| {
             Class::ALL.map(|class| ([("class", class.name())], counts[class.index()]))
         };
@@ -125,7 +118,7 @@ impl Writer<'_> {
         self.count("pool_batch_links", links, of(|pool| pool.links))?;
         let entropy = "Mixing entropy in bits, added up over the batches";
         let entropies = pools().map(|(labels, pool)| (labels, pool.entropy));
-        self.measure("pool_entropy_bits", entropy, entropies)?;
+        self.count("pool_entropy_bits", entropy, entropies)?;
         let last = || pools().filter_map(|(labels, pool)| Some((labels, pool.last.as_ref()?)));
         let cells = last().map(|(labels, batch)| (labels, batch.items as f64));
         self.gauge("pool_last_batch_cells", "Cells in the last batch", cells)?;
@@ -136,7 +129,13 @@ impl Writer<'_> {
     }
 
     fn number(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        self.gauge(name, help, [([], value)])
+        let metric = ConstGauge::new(value);
+        metric.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    fn total(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = ConstCounter::new(value);
+        metric.encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
     }
 
     fn gauge<'a, const N: usize>(
@@ -152,24 +151,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn count<'a, const N: usize>(
+    fn count<'a, const N: usize, V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Labels<'a, N>, u64)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in samples {
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn measure<'a, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'a, N>, f64)>,
+        samples: impl IntoIterator<Item = (Labels<'a, N>, V)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in samples {

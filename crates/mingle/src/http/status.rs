@@ -12,6 +12,7 @@ pub(super) fn json(published: &Published) -> Value {
     let about = published.about();
     let mut status = json!({
         "ready": published.ready(),
+        "complete": published.complete(),
         "name": about.name,
         "role": about.role,
         "network": about.network,

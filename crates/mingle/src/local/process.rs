@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Ports, folders};
+use super::{ENTRY, Ports, folders};
 use crate::Error;
 use crate::config::Config;
 
@@ -36,7 +36,11 @@ impl LocalNetwork {
             network.nodes.push(NodeProcess::start(program, folder)?);
         }
         for node in &mut network.nodes {
-            node.wait_ready()?;
+            node.wait_for("ready")?;
+        }
+        // The entry knows everybody's key, so that the first datagram waits for one set-up only.
+        if let Some(entry) = network.node(ENTRY) {
+            entry.wait_for("complete")?;
         }
         Ok(network)
     }
@@ -153,18 +157,18 @@ impl NodeProcess {
         get(self.status, "/metrics")
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until its status page says that it is `ready` or `complete`.
     ///
     /// # Errors
     /// When it ends instead, with what it said.
-    pub fn wait_ready(&mut self) -> Result<(), Error> {
+    pub fn wait_for(&mut self, state: &str) -> Result<(), Error> {
         loop {
-            if self.status().is_ok_and(|status| status["ready"] == true) {
+            if self.status().is_ok_and(|status| status[state] == true) {
                 return Ok(());
             }
             let ended = self.child.try_wait().map_err(|why| Error::system("waiting", why))?;
             if let Some(status) = ended {
-                return Err(self.failed(&format!("ended with {status} before it was ready")));
+                return Err(self.failed(&format!("ended with {status} before it was {state}")));
             }
             thread::sleep(LOOK_AGAIN);
         }

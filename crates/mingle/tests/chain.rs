@@ -1,0 +1,247 @@
+//! The whole chain: processes, real sockets, real applications' datagrams.
+
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
+mod support;
+
+use std::net::{SocketAddr, UdpSocket};
+
+use mingle::config::Config;
+use mingle::local::Plan;
+use support::*;
+
+#[test]
+fn raw_datagrams_of_every_size_come_back_as_they_were_sent() {
+    let net = Net::start("none");
+    let echo = Echo::v4();
+    let application = application();
+    for (seed, size) in [0, 1, 2, 200, 319, 320, 321, 1283, 1284, 1285, 1500, 9000, 65_000, 65_501]
+        .into_iter()
+        .enumerate()
+    {
+        raw_echo(&application, net.ports().raw(), echo.address, &payload(size, seed as u8));
+    }
+}
+
+#[test]
+fn socks_datagrams_of_every_size_come_back_with_their_numeric_source() {
+    let net = Net::start("none");
+    let echo = Echo::v4();
+    let association = Association::open(net.ports().socks());
+    for (seed, size) in [0, 1, 300, 1284, 1400, 9000, 65_497].into_iter().enumerate() {
+        let payload = payload(size, seed as u8);
+        let source = association.echo(&socks_address(echo.address), &payload);
+        assert_eq!(source, echo.address);
+    }
+}
+
+#[test]
+fn names_and_ipv6_destinations_are_reached_over_socks() {
+    let mut net = Net::start("none");
+    let association = Association::open(net.ports().socks());
+    let echo = Echo::v4();
+    let named = socks_name("localhost", echo.address.port());
+    let source = association.echo(&named, b"to a name");
+    assert_eq!(source, echo.address);
+    if has_ipv6() {
+        let echo = Echo::v6();
+        let source = association.echo(&socks_address(echo.address), b"to IPv6");
+        assert_eq!(source, echo.address);
+    }
+    let nowhere = [&[0, 0, 0], &*socks_name("no-such-name.invalid", 9), b"?"].concat();
+    association.udp.send_to(&nowhere, association.relay).unwrap();
+    net.wait_figure("exit", "/dropped/unknown_name", |count| count > 0);
+}
+
+#[test]
+fn one_association_has_one_port_outside_for_all_destinations() {
+    let net = Net::start("none");
+    let association = Association::open(net.ports().socks());
+    let (one, other) = (application(), application());
+    let mut ports = Vec::new();
+    for receiver in [&one, &other] {
+        let to = socks_address(receiver.local_addr().unwrap());
+        let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
+        let mut buffer = [0; 100];
+        wait_until("the datagram at its destination", || {
+            association.udp.send_to(&datagram, association.relay).unwrap();
+            receiver.recv_from(&mut buffer).is_ok_and(|(_, from)| {
+                ports.push(from);
+                true
+            })
+        });
+    }
+    assert_eq!(ports[0], ports[1], "mapping is endpoint-independent");
+}
+
+#[test]
+fn two_associations_never_share_a_port_outside() {
+    let net = Net::start("none");
+    let receiver = application();
+    let to = socks_address(receiver.local_addr().unwrap());
+    let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
+    let mut seen = Vec::new();
+    for credentials in [None, None, Some(("user", "password")), Some(("user", "password"))] {
+        let association = Association::open_as(net.ports().socks(), credentials);
+        let mut buffer = [0; 100];
+        wait_until("a datagram from a new port", || {
+            association.udp.send_to(&datagram, association.relay).unwrap();
+            receiver.recv_from(&mut buffer).is_ok_and(|(_, from)| {
+                let new = !seen.contains(&from);
+                if new {
+                    seen.push(from);
+                }
+                new
+            })
+        });
+    }
+}
+
+#[test]
+fn two_applications_work_side_by_side_under_the_default_strategies() {
+    let net = Net::with(plan());
+    let (echo, door) = (Echo::v4(), net.ports().raw());
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let to = echo.address;
+            scope.spawn(move || {
+                let application = application();
+                for round in 0..20 {
+                    raw_echo(&application, door, to, &payload(100 + round, seed));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_length_of_chain_and_every_strategy_carries_datagrams() {
+    let chains = [(1, "poisson"), (2, "timed"), (3, "pool"), (4, "threshold"), (5, "none")];
+    for (mixes, strategy) in chains {
+        let strategy = Some(mingle::network::strategy(strategy).unwrap());
+        let net = Net::with(Plan { mixes, strategy, ..plan() });
+        let echo = Echo::v4();
+        raw_echo(&application(), net.ports().raw(), echo.address, b"hello");
+    }
+}
+
+#[test]
+fn a_forward_stands_for_its_destination() {
+    let echo = Echo::v4();
+    let listen = application().local_addr().unwrap();
+    let named = application().local_addr().unwrap();
+    let net = Net::changed(plan(), |config| {
+        if let Config::Entry(entry) = config {
+            let to = format!("{listen}={},small", echo.address);
+            entry.forwards.list.push(to.parse().unwrap());
+            let to = format!("{named}=localhost:{}", echo.address.port());
+            entry.forwards.list.push(to.parse().unwrap());
+        }
+    });
+    let application = application();
+    for door in [listen, named] {
+        for size in [0, 3, 500] {
+            let payload = payload(size, 9);
+            ask_until(&application, door, &payload, |answer| answer == payload);
+        }
+    }
+    drop(net);
+}
+
+#[test]
+fn the_exit_refuses_what_its_policy_does_not_allow() {
+    let echo = Echo::v4();
+    let mut net = Net::changed(plan(), |config| {
+        if let Config::Exit(exit) = config {
+            exit.policy.allow = vec!["127.0.0.2/32".into()];
+        }
+    });
+    let application = application();
+    let SocketAddr::V4(to) = echo.address else { panic!("IPv4") };
+    let datagram = mingle::raw::header(*to.ip(), to.port());
+    application.send_to(&datagram, net.ports().raw()).unwrap();
+    net.wait_figure("exit", "/dropped/forbidden_destination", |count| count > 0);
+    let allowed = Echo::at("127.0.0.2:0");
+    raw_echo(&application, net.ports().raw(), allowed.address, b"allowed");
+}
+
+#[test]
+fn a_local_network_does_not_let_its_own_nodes_be_reached() {
+    let mut net = Net::start("none");
+    let mix = net.ports().link(1);
+    let SocketAddr::V4(to) = mix else { panic!("IPv4") };
+    let datagram = mingle::raw::header(*to.ip(), to.port());
+    application().send_to(&datagram, net.ports().raw()).unwrap();
+    net.wait_figure("exit", "/dropped/forbidden_destination", |count| count > 0);
+}
+
+#[test]
+fn only_who_was_written_to_may_answer() {
+    let mut net = Net::start("none");
+    let association = Association::open(net.ports().socks());
+    let receiver = application();
+    let to = socks_address(receiver.local_addr().unwrap());
+    let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
+    let mut buffer = [0; 100];
+    let mut outside = None;
+    wait_until("the datagram at its destination", || {
+        association.udp.send_to(&datagram, association.relay).unwrap();
+        outside = receiver.recv_from(&mut buffer).ok().map(|(_, from)| from);
+        outside.is_some()
+    });
+    let stranger = application_at("127.0.0.3:0");
+    stranger.send_to(b"let me in", outside.unwrap()).unwrap();
+    net.wait_figure("exit", "/dropped/unknown_source", |count| count > 0);
+}
+
+#[test]
+fn a_closed_destination_and_garbage_at_every_node_end_nothing() {
+    let mut net = Net::start("none");
+    let application = application();
+    let closed = UdpSocket::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let SocketAddr::V4(to) = closed else { panic!("IPv4") };
+    for _ in 0..20 {
+        application.send_to(&mingle::raw::header(*to.ip(), to.port()), net.ports().raw()).unwrap();
+        for node in 1..=4 {
+            for size in [0, 1, 3, 4, 20, 36, 440, 1232, 1404, 1388, 65_507] {
+                let garbage = payload(size, size as u8);
+                application.send_to(&garbage, net.ports().link(node)).unwrap();
+            }
+        }
+    }
+    let echo = Echo::v4();
+    raw_echo(&application, net.ports().raw(), echo.address, b"still there");
+    for node in ["mix-1", "mix-2", "mix-3", "exit"] {
+        net.wait_figure(node, "/dropped/too_short", |count| count > 0);
+    }
+}
+
+#[test]
+fn every_node_ends_cleanly_and_the_ports_are_free_again() {
+    let mut net = Net::start("none");
+    let echo = Echo::v4();
+    raw_echo(&application(), net.ports().raw(), echo.address, b"hello");
+    let ports = net.ports();
+    for node in net.processes.nodes() {
+        node.stop().unwrap();
+    }
+    for port in [ports.raw(), ports.link(1), ports.link(2), ports.link(3), ports.link(4)] {
+        UdpSocket::bind(port).unwrap();
+    }
+    std::net::TcpListener::bind(ports.socks()).unwrap();
+}
+
+#[test]
+fn hundreds_of_associations_at_once_work() {
+    let mut net = Net::start("none");
+    let echo = Echo::v4();
+    let to = socks_address(echo.address);
+    let associations: Vec<_> = (0..300).map(|_| Association::open(net.ports().socks())).collect();
+    for (number, association) in associations.iter().enumerate() {
+        assert_eq!(association.echo(&to, &payload(50, number as u8)), echo.address);
+    }
+    net.wait_figure("entry", "/associations", |count| count == 300);
+    drop(associations);
+    net.wait_figure("entry", "/associations", |count| count == 0);
+    net.wait_figure("exit", "/sockets", |count| count == 0);
+}
