@@ -118,8 +118,11 @@ impl Joiner {
             return Ok((Joined::Dummy, 0));
         }
         let length = usize::from(head.length.get());
+        if head.index >= head.count {
+            return Err(Dropped::BadFragment);
+        }
         let last = head.index + 1 == head.count;
-        if head.index >= head.count || length > size || (!last && length != size) {
+        if length > size || (!last && length != size) {
             return Err(Dropped::BadFragment);
         }
         let part = body.get(..length).ok_or(Dropped::BadFragment)?;
@@ -284,6 +287,7 @@ mod tests {
             (7, good[0].clone()),                            // the same once more
             (8, spoil(1, &|c| c[1] = 4)),                    // another count
             (8, spoil(1, &|c| c[0] = 3)),                    // index = count
+            (8, spoil(1, &|c| c[0] = 255)),                  // index + 1 is no byte
             (8, spoil(1, &|c| c[3] = c[3].wrapping_sub(1))), // a short one in the middle
             (9, spoil(2, &|c| c[2] = 0xFF)),                 // longer than a cell
             (1, spoil(2, &|_| ())),                          // begins before 0
