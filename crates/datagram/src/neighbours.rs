@@ -746,7 +746,8 @@ impl Neighbours {
             return;
         };
         let Some(approach) = self.approaches.get_mut(&node) else { return };
-        if approach.tries == TRIES_BEFORE_UNREACHABLE {
+        // At every further try, too: somebody may have begun to wait since.
+        if approach.tries >= TRIES_BEFORE_UNREACHABLE {
             self.news.push(News::Unreachable { node });
         }
         let pause = TRY_AGAIN * 2u32.pow(approach.tries.min(8));
