@@ -577,15 +577,18 @@ impl Entry {
             let node = self.neighbours.network.node(node);
             node.map_or_else(String::new, |node| node.name.clone())
         };
-        // What a hop says of the next one is to be avoided there, else at the hop itself.
-        let (blamed, notice) = match reason {
-            Refusal::NextUnreachable | Refusal::UnknownKey => (channel.chain.get(hop + 1), hop),
+        // What a hop says of the next one is to be avoided there, else at the hop itself. Who has
+        // a new key cannot say so: the hop before it does.
+        let (blamed, named) = match reason {
+            Refusal::NextUnreachable => (channel.chain.get(hop + 1), hop),
+            Refusal::UnknownKey => (channel.chain.get(hop + 1), hop + 1),
             Refusal::Overloaded | Refusal::ShuttingDown | Refusal::NoSocket => {
                 (channel.chain.get(hop), hop)
             }
             Refusal::BadSetUp | Refusal::Expired => (None, hop),
         };
-        let notice = Notice::Refused { hop: name(&channel.chain[notice]), reason };
+        let hop = channel.chain.get(named).map_or_else(String::new, name);
+        let notice = Notice::Refused { hop, reason };
         if let Some(node) = blamed {
             self.avoided.insert(*node, now.time + AVOID_FOR);
         }
@@ -622,10 +625,13 @@ impl Entry {
             }
             // The first mix itself could not open its envelope, or never got it.
             News::Refused { pointer, reason } => {
-                if let Some(first) = self.channels.get(pointer.half).map(|c| c.chain[0]) {
+                if let Some(channel) = self.channels.get(pointer.half) {
+                    let (association, first) = (channel.association, channel.chain[0]);
                     self.avoided.insert(first, now.time + AVOID_FOR);
+                    let node = self.neighbours.network.node(&first);
+                    let hop = node.map_or_else(String::new, |node| node.name.clone());
+                    self.notice(association, Notice::Refused { hop, reason }, out);
                 }
-                let _ = reason;
                 self.end(now, pointer.half);
             }
             News::Unheard { pointer } => self.end(now, pointer.half),
