@@ -319,8 +319,8 @@ impl Entry {
         let received =
             self.neighbours.receive(now, from, cell, &mut self.chance, out).and_then(|received| {
                 match received {
-                    Received::Cell { pointer, sequence, .. } => {
-                        self.receive_cell(now, pointer, sequence, cell, out)
+                    Received::Cell { link, pointer, sequence, .. } => {
+                        self.receive_cell(now, (link, from), pointer, sequence, cell, out)
                     }
                     Received::Settled => Ok(()),
                 }
@@ -332,6 +332,7 @@ impl Entry {
     fn receive_cell(
         &mut self,
         now: Now,
+        (link, from): (Id, SocketAddr),
         pointer: Pointer,
         sequence: u32,
         cell: &mut [u8],
@@ -343,6 +344,7 @@ impl Entry {
         let unwrapped = channel::unwrap(&channel.hops, sequence, cell)?;
         channel.window.mark(sequence, store);
         channel.last = now.time;
+        self.neighbours.proved(now, link, from, cell.len());
         self.figures.cells_in[channel.class.index()] += 1;
         match unwrapped {
             Unwrapped::Word { hop, reason } => {

@@ -159,8 +159,8 @@ impl Exit {
         let received =
             self.neighbours.receive(now, from, cell, &mut self.chance, out).and_then(|received| {
                 match received {
-                    Received::Cell { pointer, sequence, .. } => {
-                        self.receive_cell(now, pointer, sequence, cell, out)
+                    Received::Cell { link, pointer, sequence, .. } => {
+                        self.receive_cell(now, (link, from), pointer, sequence, cell, out)
                     }
                     Received::Settled => Ok(()),
                 }
@@ -172,6 +172,7 @@ impl Exit {
     fn receive_cell(
         &mut self,
         now: Now,
+        (link, from): (Id, SocketAddr),
         pointer: Pointer,
         sequence: u32,
         cell: &mut [u8],
@@ -184,6 +185,7 @@ impl Exit {
         channel.forward.peel(sequence, cell)?;
         channel.window.mark(sequence, store);
         channel.last = Some(now.time);
+        self.neighbours.proved(now, link, from, cell.len());
         self.figures.cells_in[channel.class.index()] += 1;
         let size = wire::payload_size(self.neighbours.network.class(channel.class).cell_size);
         let content = &cell[CELL_OVERHEAD..];

@@ -150,8 +150,10 @@ impl Mix {
         let received =
             self.neighbours.receive(now, from, cell, &mut self.chance, out).and_then(|received| {
                 match received {
-                    Received::Cell { pointer, class, sequence } => {
-                        self.receive_cell(now, pointer, class, sequence, cell)
+                    Received::Cell { link, pointer, class, sequence } => {
+                        self.receive_cell(now, pointer, class, sequence, cell)?;
+                        self.neighbours.proved(now, link, from, cell.len());
+                        Ok(())
                     }
                     Received::Settled => Ok(()),
                 }

@@ -96,8 +96,9 @@ struct Gate {
 
 /// What came.
 pub(crate) enum Received {
-    /// A cell of a channel, its header proved: the rest is the role's.
-    Cell { pointer: Pointer, class: Class, sequence: u32 },
+    /// A cell of a channel, its header proved: the rest is the role's, who also says when the cell
+    /// turned out to be new.
+    Cell { link: Id, pointer: Pointer, class: Class, sequence: u32 },
     /// Something between neighbours; what it means for the role is in the news.
     Settled,
 }
@@ -212,14 +213,14 @@ impl Neighbours {
             if pointer.class != class {
                 return Err(Dropped::WrongClass);
             }
-            self.proved(now, id, from, cell.len());
-            Received::Cell { pointer, class, sequence }
+            Received::Cell { link: id, pointer, class, sequence }
         };
         Ok(received)
     }
 
-    /// A cell of this link has passed its first check: the neighbour lives, maybe elsewhere.
-    fn proved(&mut self, now: Now, id: Id, from: SocketAddr, size: usize) {
+    /// A cell of this link was good and new: the neighbour lives, maybe elsewhere. A copy of an
+    /// old cell must not keep a dead link alive, nor begin to move a live one.
+    pub(crate) fn proved(&mut self, now: Now, id: Id, from: SocketAddr, size: usize) {
         let Some(Line::Open(link)) = self.links.get_mut(id) else { return };
         link.heard(now.time);
         if from != link.address && link.peer.is_none() {
