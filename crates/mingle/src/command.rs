@@ -1,8 +1,13 @@
 //! The command line: one file per command.
 
+mod bench;
+mod demo;
 mod init;
 mod network;
 mod run;
+
+use std::io::Read;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +31,15 @@ enum Command {
     Init(init::Arguments),
     /// Run the node in a folder until a signal
     Run(run::Arguments),
+    /// Watch datagrams go through a whole network on this machine and come back
+    Demo(demo::Arguments),
+    /// Measure what it costs
+    #[command(subcommand)]
+    Bench(bench::Command),
+    #[command(hide = true)]
+    DemoPart(demo::part::Arguments),
+    #[command(hide = true)]
+    BenchRelay(bench::relay::Arguments),
 }
 
 /// Reads the command line and does what it says; the exit code.
@@ -44,5 +58,29 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Network(command) => network::perform(command),
         Command::Init(arguments) => init::perform(&arguments),
         Command::Run(arguments) => run::perform(&arguments),
+        Command::Demo(arguments) => demo::perform(&arguments),
+        Command::Bench(command) => bench::perform(&command),
+        Command::DemoPart(arguments) => demo::part::perform(&arguments),
+        Command::BenchRelay(arguments) => bench::relay::perform(&arguments),
     }
+}
+
+/// The runtime of a command's control plane.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|why| Error::system("the control plane", why))
+}
+
+/// This program, for commands that start others of its kind.
+fn program() -> Result<PathBuf, Error> {
+    std::env::current_exe().map_err(|why| Error::system("this program's own path", why))
+}
+
+/// Ends this process when whoever started it ends: that one holds the other end of the pipe.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let mut ignored = [0; 256];
+        while std::io::stdin().lock().read(&mut ignored).is_ok_and(|size| size > 0) {}
+        std::process::exit(0);
+    });
 }

@@ -96,6 +96,9 @@ pub enum Error {
         /// What happened, with the last it said.
         what: String,
     },
+    /// What was asked for was tried and did not succeed.
+    #[error("{0}")]
+    Failed(String),
     /// The arguments make no sense together.
     #[error("{0}")]
     Usage(String),
