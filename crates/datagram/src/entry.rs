@@ -45,7 +45,7 @@ pub const SET_UP_FOR: Duration = Duration::from_secs(3);
 /// The pause before the first further try; doubled each time, up to the longest.
 pub const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// The longest pause between two tries.
-pub const TRY_AGAIN_MAX: Duration = Duration::from_secs(5);
+pub const TRY_AGAIN_MAX: Duration = Duration::from_secs(3);
 /// How long a node that could not be reached is passed over where there is another.
 pub const AVOID_FOR: Duration = Duration::from_secs(30);
 /// How long a channel that has a successor still takes replies.

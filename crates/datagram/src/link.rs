@@ -21,7 +21,7 @@ use mixing::time::Time;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::lane::Direction;
-use crate::message::Message;
+use crate::message::{self, Message};
 use crate::network::Class;
 use crate::opening::LinkKeys;
 use crate::outbox::{Dropped, Outbox};
@@ -190,7 +190,7 @@ impl Link {
         self.probe_at = now + PROBE_IDLE;
     }
 
-    /// Notes that something was sent.
+    /// Notes that something was sent which makes the neighbour answer, if only to a probe.
     pub(crate) fn sent(&mut self, now: Time) {
         if self.unanswered_since.is_none() {
             self.unanswered_since = Some(now);
@@ -246,13 +246,19 @@ impl Link {
         self.messages.extend(pieces);
         while let Some(first) = self.messages.pop_front() {
             let mut content = first;
+            let mut asks = message::asks(&content);
             while let Some(next) = self.messages.front()
                 && content.len() + next.len() <= room
             {
                 content.extend_from_slice(next);
+                asks |= message::asks(next);
                 self.messages.pop_front();
             }
-            self.send_control(now, self.address, &content, out);
+            self.send_control(self.address, &content, out);
+            // Else each answer would itself wait for one, and idle neighbours would never rest.
+            if asks {
+                self.sent(now);
+            }
         }
         if let Some(moving) = &mut self.moving
             && moving.sent == 0
@@ -261,7 +267,7 @@ impl Link {
             moving.token = chance.bytes();
             moving.sent += self.control_size;
             let (to, token) = (moving.to, moving.token);
-            self.send_control(now, to, &Message::Challenge { token }.to_wire(), out);
+            self.send_control(to, &Message::Challenge { token }.to_wire(), out);
         }
         given_up
     }
@@ -289,7 +295,7 @@ impl Link {
         proved.is_some()
     }
 
-    fn send_control(&mut self, now: Time, to: SocketAddr, content: &[u8], out: &mut Outbox) {
+    fn send_control(&mut self, to: SocketAddr, content: &[u8], out: &mut Outbox) {
         let sequence = self.next_control;
         self.next_control += 1;
         let cell = out.datagram(to, self.control_size);
@@ -298,7 +304,6 @@ impl Link {
         let tag = self.keys.outward.control.seal(&cipher::nonce(sequence.into()), &[], body);
         cell[20..CELL_OVERHEAD].copy_from_slice(&tag);
         self.encipher(cell, Id::ZERO, sequence);
-        self.sent(now);
     }
 }
 

@@ -188,6 +188,11 @@ impl Message<'_> {
     }
 }
 
+/// Whether a message, as it travels, is answered on its link: a piece and a probe are.
+pub(crate) fn asks(message: &[u8]) -> bool {
+    matches!(message.first(), Some(1 | 6))
+}
+
 /// Reads the messages of a cell one after another.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
