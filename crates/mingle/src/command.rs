@@ -53,6 +53,12 @@ pub fn main() -> std::process::ExitCode {
     }
 }
 
+/// Says something to who typed the command; that nobody listens is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn perform(command: Command) -> Result<(), Error> {
     match command {
         Command::Network(command) => network::perform(command),

@@ -38,7 +38,11 @@ impl Config {
     /// When it is missing, or says something that cannot be.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(FILE);
-        let remedy = "`mingle init` and `mingle network new` make folders with one in it";
+        let remedy = if folder.join(crate::network::FILE).exists() {
+            "this is a network's folder: name one of its nodes, such as the folder `entry` in it"
+        } else {
+            "`mingle init` and `mingle network new` make folders with one in it"
+        };
         let text = std::fs::read_to_string(&path).map_err(|why| Error::read(&path, why, remedy))?;
         Self::parse(&text).map_err(|why| Error::unfit(&path, why))
     }

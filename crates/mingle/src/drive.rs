@@ -26,8 +26,8 @@ use mixing::time::{Now, Time};
 use crate::Error;
 use crate::clock::Clock;
 use crate::figures::{Lost, LostCounts, Published, Sizes};
-use crate::key;
 use crate::udp::{Inbox, LinkSocket};
+use crate::{key, log};
 use mailbox::Inside;
 use wait::{Ready, Waiter};
 
@@ -101,6 +101,8 @@ pub(crate) struct Drive<R: Role> {
     inbox: Inbox,
     figures_every: Duration,
     figures_at: Time,
+    /// How many nodes were known and linked when it was last said.
+    said: (u64, u64),
     feed_at: Time,
 }
 
@@ -132,6 +134,7 @@ impl<R: Role> Drive<R> {
             inbox: Inbox::new(),
             figures_every,
             figures_at: now + figures_every,
+            said: (0, 0),
             feed_at: now + FEED_EVERY,
         })
     }
@@ -217,6 +220,19 @@ impl<R: Role> Drive<R> {
         if now.time >= self.figures_at {
             self.figures_at = now.time + self.figures_every;
             self.publish();
+            self.say_nodes();
+        }
+    }
+
+    /// Says when the number of nodes that answer changed, as seldom as the figures do.
+    fn say_nodes(&mut self) {
+        let figures = self.role.figures();
+        let nodes = (figures.nodes_known, figures.nodes_linked);
+        if nodes != self.said {
+            self.said = nodes;
+            let listed = self.published.about().nodes;
+            let (known, linked) = nodes;
+            log::info(format_args!("of {listed} nodes, {known} are known and {linked} linked"));
         }
     }
 

@@ -149,7 +149,9 @@ impl Start {
         }
         let (mailbox, inside) = mailbox(self.waiter.waker());
         let door = socks::Door::new(mailbox.clone(), &config.socks);
-        let places = Arc::new(Semaphore::new(config.socks.connections_max));
+        // Each has its connection and its relay.
+        let places = allowed("socks.connections_max", config.socks.connections_max, 2);
+        let places = Arc::new(Semaphore::new(places));
         for listener in listeners {
             self.tasks.spawn(door.clone().serve(listener, places.clone()));
         }
@@ -183,7 +185,7 @@ impl Start {
         let resolver = resolve::resolver(outside)?;
         let at_once = outside.names_at_once;
         self.tasks.spawn(resolve::serve(resolver, at_once, asked, mailbox.clone()));
-        let sockets_max = sockets_allowed(outside.sockets_max);
+        let sockets_max = allowed("outside.sockets_max", outside.sockets_max, 1);
         let role = ExitRole::new(core, &outside.addresses, sockets_max, questions);
         self.run(role, mailbox.stop(), inside)
     }
@@ -280,22 +282,27 @@ fn own_addresses() -> Vec<IpAddr> {
     }
 }
 
-/// Raises the limit on files as far as the system lets us; how many sockets that allows.
-fn sockets_allowed(wanted: usize) -> usize {
+/// Raises the limit on files as far as the system lets us; how many there may be.
+fn raise_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limits = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    let maximum = getrlimit(Resource::Nofile).maximum;
     // A refusal leaves the limit as it was.
-    let _ = setrlimit(Resource::Nofile, raised);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let allowed = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(FILES_ASIDE);
-    if allowed < wanted {
+    usize::try_from(files).unwrap_or(usize::MAX)
+}
+
+/// How many of `wanted` things of `each` files the system allows.
+fn allowed(setting: &str, wanted: usize, each: usize) -> usize {
+    let files = raise_files();
+    let most = files.saturating_sub(FILES_ASIDE) / each;
+    if most < wanted {
         log::warning(format_args!(
-            "the system allows {files} files, so outside.sockets_max is {allowed} and not {wanted}; \
-             raise it with `ulimit -n` or LimitNOFILE"
+            "the system allows {files} files, so {setting} is {most} and not {wanted}; raise the \
+             limit with `ulimit -n` or LimitNOFILE, or lower the setting"
         ));
     }
-    allowed.min(wanted)
+    most.min(wanted)
 }
 
 /// Files that are no sockets to the outside: links, page, names, and room to spare.

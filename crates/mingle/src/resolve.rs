@@ -12,24 +12,32 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::Error;
 use crate::config::Outside;
 use crate::drive::exit::ExitCommand;
 use crate::drive::mailbox::Mailbox;
+use crate::{Error, log};
 
 /// Makes the resolver of an exit.
 ///
 /// # Errors
-/// When the system's configuration cannot be read and none is set.
+/// When those who are set cannot be asked.
 pub(crate) fn resolver(outside: &Outside) -> Result<TokioResolver, Error> {
+    let served = |family: fn(&IpAddr) -> bool| outside.addresses.iter().any(family);
     let failed = |why: hickory_resolver::net::NetError| {
-        Error::Usage(format!(
-            "cannot make a resolver: {why}; set outside.resolvers in config.toml, such as \
-             [\"9.9.9.9:53\"]"
-        ))
+        Error::Usage(format!("cannot make a resolver: {why}; look at outside.resolvers"))
+    };
+    let by_address = |servers| {
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        Resolver::builder_with_config(config, TokioRuntimeProvider::default())
     };
     let mut builder = if outside.resolvers.is_empty() {
-        Resolver::builder_tokio().map_err(failed)?
+        Resolver::builder_tokio().unwrap_or_else(|why| {
+            log::warning(format_args!(
+                "the system names nobody who resolves names ({why}): only /etc/hosts is known; \
+                 set outside.resolvers in config.toml, such as [\"9.9.9.9:53\"]"
+            ));
+            by_address(Vec::new())
+        })
     } else {
         let servers = outside.resolvers.iter().map(|address| {
             let mut server = NameServerConfig::udp_and_tcp(address.ip());
@@ -38,14 +46,17 @@ pub(crate) fn resolver(outside: &Outside) -> Result<TokioResolver, Error> {
             }
             server
         });
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-        Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+        by_address(servers.collect())
     };
     let options = builder.options_mut();
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Always;
     // UDP has no handshake that could show which family works, so the commoner one goes first.
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.ip_strategy = match (served(IpAddr::is_ipv4), served(IpAddr::is_ipv6)) {
+        (true, false) => LookupIpStrategy::Ipv4Only,
+        (false, true) => LookupIpStrategy::Ipv6Only,
+        _ => LookupIpStrategy::Ipv4AndIpv6,
+    };
     builder.build().map_err(failed)
 }
 

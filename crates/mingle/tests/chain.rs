@@ -62,16 +62,66 @@ fn one_association_has_one_port_outside_for_all_destinations() {
     for receiver in [&one, &other] {
         let to = socks_address(receiver.local_addr().unwrap());
         let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
-        let mut buffer = [0; 100];
-        wait_until("the datagram at its destination", || {
+        ports.push(arrives(receiver, || {
             association.udp.send_to(&datagram, association.relay).unwrap();
-            receiver.recv_from(&mut buffer).is_ok_and(|(_, from)| {
-                ports.push(from);
-                true
-            })
-        });
+        }));
     }
     assert_eq!(ports[0], ports[1], "mapping is endpoint-independent");
+}
+
+#[test]
+fn on_request_every_destination_has_a_channel_of_its_own() {
+    let net = Net::changed(plan(), |config| {
+        if let Config::Entry(entry) = config {
+            entry.socks.channel_per_destination = true;
+            entry.socks.destinations_max = 2;
+        }
+    });
+    let association = Association::open(net.ports().socks());
+    let receivers = [application(), application()];
+    let mut ports = Vec::new();
+    for receiver in &receivers {
+        let to = socks_address(receiver.local_addr().unwrap());
+        let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
+        ports.push(arrives(receiver, || {
+            association.udp.send_to(&datagram, association.relay).unwrap();
+        }));
+    }
+    assert_ne!(ports[0], ports[1]);
+    let third = [&[0, 0, 0], &*socks_address(net.ports().raw()), b"one too many"].concat();
+    association.udp.send_to(&third, association.relay).unwrap();
+    let mut net = net;
+    net.wait_figure("entry", "/dropped/sources_full", |count| count == 1);
+}
+
+#[test]
+fn raw_has_a_channel_for_each_destination_of_each_source() {
+    let net = Net::start("none");
+    let (source, other) = (application(), application());
+    let receivers = [application(), application()];
+    let mut ports = std::collections::BTreeSet::new();
+    for receiver in &receivers {
+        let datagram = mingle::raw::header(LOCALHOST, receiver.local_addr().unwrap().port());
+        for source in [&source, &other] {
+            ports.insert(arrives(receiver, || {
+                source.send_to(&datagram, net.ports().raw()).unwrap();
+            }));
+            // What is still on its way must not be taken for the other source's.
+            while receiver.recv_from(&mut [0; 10]).is_ok() {}
+        }
+    }
+    assert_eq!(ports.len(), 4);
+}
+
+/// Sends until it arrives; from which address.
+fn arrives(receiver: &UdpSocket, send: impl Fn()) -> SocketAddr {
+    let mut outside = None;
+    wait_until("the datagram at its destination", || {
+        send();
+        outside = receiver.recv_from(&mut [0; 100]).ok().map(|(_, from)| from);
+        outside.is_some()
+    });
+    outside.unwrap()
 }
 
 #[test]
@@ -182,15 +232,11 @@ fn only_who_was_written_to_may_answer() {
     let receiver = application();
     let to = socks_address(receiver.local_addr().unwrap());
     let datagram = [&[0, 0, 0], &*to, b"hello"].concat();
-    let mut buffer = [0; 100];
-    let mut outside = None;
-    wait_until("the datagram at its destination", || {
+    let outside = arrives(&receiver, || {
         association.udp.send_to(&datagram, association.relay).unwrap();
-        outside = receiver.recv_from(&mut buffer).ok().map(|(_, from)| from);
-        outside.is_some()
     });
     let stranger = application_at("127.0.0.3:0");
-    stranger.send_to(b"let me in", outside.unwrap()).unwrap();
+    stranger.send_to(b"let me in", outside).unwrap();
     net.wait_figure("exit", "/dropped/unknown_source", |count| count > 0);
 }
 
@@ -200,18 +246,22 @@ fn a_closed_destination_and_garbage_at_every_node_end_nothing() {
     let application = application();
     let closed = UdpSocket::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let SocketAddr::V4(to) = closed else { panic!("IPv4") };
+    let said = net.processes.node("entry").unwrap().said();
+    let links = said.lines().find_map(|line| line.strip_prefix("mingle: links at ")).unwrap();
+    let mut doors: Vec<SocketAddr> = (1..=4).map(|node| net.ports().link(node)).collect();
+    doors.push(links.parse().unwrap());
     for _ in 0..20 {
         application.send_to(&mingle::raw::header(*to.ip(), to.port()), net.ports().raw()).unwrap();
-        for node in 1..=4 {
+        for door in &doors {
             for size in [0, 1, 3, 4, 20, 36, 440, 1232, 1404, 1388, 65_507] {
                 let garbage = payload(size, size as u8);
-                application.send_to(&garbage, net.ports().link(node)).unwrap();
+                application.send_to(&garbage, door).unwrap();
             }
         }
     }
     let echo = Echo::v4();
     raw_echo(&application, net.ports().raw(), echo.address, b"still there");
-    for node in ["mix-1", "mix-2", "mix-3", "exit"] {
+    for node in ["entry", "mix-1", "mix-2", "mix-3", "exit"] {
         net.wait_figure(node, "/dropped/too_short", |count| count > 0);
     }
 }
@@ -229,6 +279,20 @@ fn every_node_ends_cleanly_and_the_ports_are_free_again() {
         UdpSocket::bind(port).unwrap();
     }
     std::net::TcpListener::bind(ports.socks()).unwrap();
+}
+
+#[test]
+fn a_node_that_crashed_and_came_back_serves_again() {
+    let mut net = Net::start("none");
+    let (echo, application) = (Echo::v4(), application());
+    raw_echo(&application, net.ports().raw(), echo.address, b"before");
+    for node in ["mix-2", "exit", "mix-1"] {
+        let process = net.processes.node(node).unwrap();
+        process.kill();
+        process.start_again().unwrap();
+        process.wait_for("ready").unwrap();
+        raw_echo(&application, net.ports().raw(), echo.address, node.as_bytes());
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
         None => entry_steps(folder),
         Some(identity) => node_steps(arguments, &name, identity)?,
     };
-    print!("{text}");
+    super::say(&text);
     Ok(())
 }
 

@@ -35,7 +35,7 @@ pub(super) fn perform(command: Command) -> Result<(), Error> {
     let Command::New(new) = command;
     let plan = Plan { mixes: new.mixes, base_port: new.base_port, strategy: new.strategy };
     local::create(&new.folder, &plan)?;
-    print!("{}", next_steps(&new.folder, &plan));
+    super::say(&next_steps(&new.folder, &plan));
     Ok(())
 }
 

@@ -89,6 +89,8 @@ impl Drop for LocalNetwork {
 /// A node's process. Dropping it ends it.
 pub struct NodeProcess {
     name: String,
+    program: PathBuf,
+    folder: PathBuf,
     status: SocketAddr,
     child: Child,
     /// Closed, it ends the process.
@@ -108,21 +110,21 @@ impl NodeProcess {
             let why = "metrics.listen is empty, so nobody can see whether the node is ready";
             Error::unfit(&folder.join(crate::config::FILE), why)
         })?;
-        let mut child = Command::new(program)
-            .arg("run")
-            .arg(folder)
-            .arg("--end-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|why| Error::system("a process", why))?;
         let said = Arc::new(Mutex::new(String::new()));
-        if let Some(stderr) = child.stderr.take() {
-            listen(stderr, said.clone());
-        }
-        let alive = child.stdin.take();
-        Ok(NodeProcess { name, status, child, alive, said })
+        let (child, alive) = spawn(program, folder, &said)?;
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        Ok(NodeProcess { name, program, folder, status, child, alive, said })
+    }
+
+    /// Starts it once more after it ended.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start_again(&mut self) -> Result<(), Error> {
+        self.tell();
+        self.wait_ended();
+        (self.child, self.alive) = spawn(&self.program, &self.folder, &self.said)?;
+        Ok(())
     }
 
     /// Its name in the network list.
@@ -220,6 +222,28 @@ impl Drop for NodeProcess {
         self.tell();
         self.wait_ended();
     }
+}
+
+/// Starts a process that lives no longer than the pipe to it.
+fn spawn(
+    program: &Path,
+    folder: &Path,
+    said: &Arc<Mutex<String>>,
+) -> Result<(Child, Option<ChildStdin>), Error> {
+    let mut child = Command::new(program)
+        .arg("run")
+        .arg(folder)
+        .arg("--end-with-stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|why| Error::system("a process", why))?;
+    if let Some(stderr) = child.stderr.take() {
+        listen(stderr, said.clone());
+    }
+    let alive = child.stdin.take();
+    Ok((child, alive))
 }
 
 /// Keeps what a process says, up to a limit, so that its pipe never fills.
