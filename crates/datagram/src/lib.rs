@@ -12,12 +12,17 @@
 //! caller owns. No socket, clock, thread or randomness of the system's. `docs/protocol.md` is the
 //! same thing for someone who writes a second implementation.
 
+#[cfg(test)]
+extern crate self as datagram;
+
 mod channel;
 pub mod destination;
 pub mod entry;
 pub mod exit;
 mod figures;
 pub mod fragment;
+#[cfg(test)]
+mod hostile;
 pub mod keyring;
 pub mod lane;
 mod limits;
