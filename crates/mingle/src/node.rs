@@ -226,6 +226,7 @@ fn links(node: &crate::config::Node, network: &Network) -> Result<Links, Error> 
         match LinkSocket::bind(address) {
             Ok(socket) => {
                 log::info(format_args!("links at {}", socket.address().unwrap_or(address)));
+                say_buffer(&socket);
                 sockets.push(socket);
             }
             // An entry on a machine without IPv6 is as good as one with it.
@@ -244,6 +245,19 @@ fn links(node: &crate::config::Node, network: &Network) -> Result<Links, Error> 
         }
     }
     Ok(Links::new(sockets))
+}
+
+/// Says when bursts will be lost because the system grants less than they need.
+fn say_buffer(socket: &LinkSocket) {
+    let (size, enough) = socket.buffer();
+    if !enough {
+        log::warning(format_args!(
+            "the system gives links a receive buffer of {} KiB, so bursts may be lost; for a busy \
+             node set `sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}`",
+            size >> 10,
+            wanted = udp::BUFFER_WANTED
+        ));
+    }
 }
 
 /// Opens the doors that have no beginning: raw and forwards.

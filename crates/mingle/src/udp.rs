@@ -46,6 +46,13 @@ impl LinkSocket {
         self.socket.local_addr().ok()
     }
 
+    /// Bytes that may wait in the kernel, and whether that is as many as were wanted.
+    pub fn buffer(&self) -> (usize, bool) {
+        // Linux says twice of what it was asked for, as its own book-keeping counts too.
+        let size = socket2::SockRef::from(&self.socket).recv_buffer_size().unwrap_or(0) / 2;
+        (size, size >= BUFFER_WANTED)
+    }
+
     /// Receives one batch into `inbox`; false when nothing was there.
     pub fn receive(&self, inbox: &mut Inbox) -> bool {
         inbox.filled = 0;
@@ -194,7 +201,7 @@ fn passing(why: &io::Error) -> bool {
 }
 
 /// Four seconds of a thousand `large` cells a second.
-const BUFFER_WANTED: usize = 4 << 20;
+pub const BUFFER_WANTED: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -161,7 +161,7 @@ fn a_folder_for_a_real_network_says_what_comes_next() {
 }
 
 #[test]
-fn a_signal_ends_a_node_with_success_and_so_does_the_end_of_its_parent() {
+fn a_signal_ends_a_node_with_success() {
     for signal in ["-INT", "-TERM"] {
         let mut net = Net::start("none");
         let mix = net.processes.node("mix-2").unwrap();
@@ -170,6 +170,24 @@ fn a_signal_ends_a_node_with_success_and_so_does_the_end_of_its_parent() {
         mix.stop().unwrap();
         assert!(mix.said().contains("ended"), "{}", mix.said());
     }
+}
+
+#[test]
+fn a_node_ends_when_the_process_that_holds_its_input_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("net");
+    local::create(&root, &plan()).unwrap();
+    let mut parent =
+        Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn().expect("sleep");
+    let mut node = Command::new(PROGRAM)
+        .args(["run", text(&root.join("mix-1")), "--end-with-stdin"])
+        .stdin(parent.stdout.take().unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert!(node.wait().unwrap().success());
 }
 
 #[test]
