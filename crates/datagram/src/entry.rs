@@ -169,6 +169,7 @@ impl Entry {
         mut chance: Chance,
     ) -> Result<Self, Error> {
         network.check()?;
+        let limits = limits.within_the_wire();
         if network.depth() == 0 || network.exits().next().is_none() {
             return Err(Error::NoChain);
         }

@@ -47,6 +47,11 @@ pub const NAMES_PER_CHANNEL: usize = 64;
 pub const WAITING_PER_NAME: usize = 16;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// What a datagram costs of a rate in bytes: its headers count, so that empty ones are not free.
+fn charged(payload: &[u8]) -> u64 {
+    payload.len() as u64 + 48
+}
+
 /// A channel, as the shell knows it: what sockets belong to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Flow(Id);
@@ -85,7 +90,8 @@ struct Channel {
     joiner: Joiner,
     /// The number of the next backward cell.
     next: u32,
-    correspondents: BTreeMap<SocketAddr, Correspondent>,
+    /// By address: whoever sits there may answer, from whatever port.
+    correspondents: BTreeMap<IpAddr, Correspondent>,
     names: BTreeMap<String, Name>,
     out: Rate,
     unanswered: Rate,
@@ -124,6 +130,7 @@ impl Exit {
         mut chance: Chance,
     ) -> Result<Self, Error> {
         network.check()?;
+        let limits = limits.within_the_wire();
         let node = network.node(&identity.identity()).ok_or(Error::NotListed)?;
         if node.role != Role::Exit {
             return Err(Error::NotListed);
@@ -248,10 +255,16 @@ impl Exit {
             };
             let oldest = channel.names.iter().min_by_key(|(_, known)| since(known));
             let oldest = oldest.expect("the map is full").0.clone();
-            channel.names.remove(&oldest);
+            if let Some(Name::Asked { waiting, .. }) = channel.names.remove(&oldest) {
+                self.figures.drop_many(Dropped::NamesFull, waiting.len() as u64);
+            }
         }
         let waiting = VecDeque::from([(port, payload.to_vec())]);
-        channel.names.insert(name.clone(), Name::Asked { waiting, since: now.time });
+        let asked = Name::Asked { waiting, since: now.time };
+        // A question that was never answered: what waited for it waited long enough.
+        if let Some(Name::Asked { waiting, .. }) = channel.names.insert(name.clone(), asked) {
+            self.figures.drop_many(Dropped::UnknownName, waiting.len() as u64);
+        }
         out.push(Effect::Resolve { question: Question(question), name });
         Ok(())
     }
@@ -296,20 +309,20 @@ impl Exit {
             return Err(Dropped::ForbiddenDestination);
         }
         let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
-        let known = channel.correspondents.get(&to);
-        let answered = known.is_some_and(|correspondent| correspondent.answered);
-        if known.is_none() && channel.correspondents.len() >= self.limits.correspondents {
-            let oldest = channel.correspondents.iter().min_by_key(|(_, c)| c.written);
-            let oldest = *oldest.expect("the map is full").0;
-            channel.correspondents.remove(&oldest);
-        }
-        let bytes = payload.len() as u64;
+        let known = channel.correspondents.get(&to.ip());
+        let (is_new, answered) = (known.is_none(), known.is_some_and(|known| known.answered));
+        let bytes = charged(payload);
         if !answered && !channel.unanswered.take(bytes, now.time)
             || !channel.out.take(bytes, now.time)
         {
             return Err(Dropped::TooFast);
         }
-        channel.correspondents.insert(to, Correspondent { written: now.time, answered });
+        if is_new && channel.correspondents.len() >= self.limits.correspondents {
+            let oldest = channel.correspondents.iter().min_by_key(|(_, c)| c.written);
+            let oldest = *oldest.expect("the map is full").0;
+            channel.correspondents.remove(&oldest);
+        }
+        channel.correspondents.insert(to.ip(), Correspondent { written: now.time, answered });
         self.figures.datagrams_out += 1;
         out.outside(flow, to, payload);
         Ok(())
@@ -342,12 +355,12 @@ impl Exit {
         let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let (window, time) = (self.limits.reply_window, now.time);
-        match channel.correspondents.get_mut(&from) {
+        match channel.correspondents.get_mut(&from.ip()) {
             Some(known) if time - known.written < window => known.answered = true,
             _ if self.policy.open_filtering => {}
             _ => return Err(Dropped::UnknownSource),
         }
-        if !channel.back_rate.take(payload.len() as u64, time) {
+        if !channel.back_rate.take(charged(payload), time) {
             return Err(Dropped::TooFast);
         }
         let mut message = Vec::with_capacity(payload.len() + 19);
@@ -477,12 +490,13 @@ impl Exit {
             return Err(Dropped::BadSetUp);
         }
         let pointer = |half| Pointer { class, direction: Direction::Forward, half };
+        let full = self.channels.len() >= self.limits.channels;
         let forward_id = self
             .neighbours
             .link_mut(link)
+            .filter(|_| !full)
             .and_then(|link| link.channels.insert(pointer(Id::ZERO)).ok());
-        let Some(forward_id) = forward_id.filter(|_| self.channels.len() < self.limits.channels)
-        else {
+        let Some(forward_id) = forward_id else {
             self.say_last(now, class, back, &word, Refusal::Overloaded, out);
             return Err(Dropped::ChannelsFull);
         };

@@ -4,7 +4,8 @@
 //! begins a new one. So whatever was sealed to it can be remembered for as long as the key lives,
 //! and no replay survives a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mixing::chance::Chance;
@@ -20,6 +21,11 @@ use crate::wire::{KEY_LIST, KeyList};
 
 /// How long a key is announced.
 pub const EPOCH: Duration = Duration::from_secs(3600);
+/// The least time that a key is announced, whatever is asked of it.
+pub const EPOCH_LEAST: Duration = Duration::from_secs(120);
+/// How many new lists of one node are taken in an hour: more than an honest node has, even one
+/// that is flooded and restarted; a node that makes more lists than that keeps them to itself.
+pub const LISTS_PER_HOUR: usize = 60;
 /// How much longer it is accepted.
 pub const GRACE: Duration = Duration::from_secs(600);
 /// How far the clocks of two nodes may be apart before they refuse each other's lists. A clock
@@ -35,6 +41,8 @@ pub(crate) struct Keyring {
     current: Epoch,
     previous: Option<Epoch>,
     remembered_max: usize,
+    /// Something could not be remembered: a new epoch is wanted before its time.
+    full: bool,
 }
 
 struct Epoch {
@@ -56,7 +64,14 @@ impl Keyring {
         chance: &mut Chance,
     ) -> Self {
         let current = Epoch::begin(now, &identity, network, 0, chance);
-        Keyring { identity, network: network.to_owned(), current, previous: None, remembered_max }
+        Keyring {
+            identity,
+            network: network.to_owned(),
+            current,
+            previous: None,
+            remembered_max,
+            full: false,
+        }
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -83,9 +98,13 @@ impl Keyring {
         if self.previous.as_ref().is_some_and(|epoch| epoch.ends + GRACE <= now.time) {
             self.previous = None;
         }
-        if now.time < self.current.ends {
+        // A flood that fills the memory of a key shortens its life and opens nothing twice.
+        let early = self.full && now.time + EPOCH >= self.current.ends + EPOCH_LEAST;
+        if now.time < self.current.ends && !early {
             return false;
         }
+        self.full = false;
+        self.current.ends = self.current.ends.min(now.time);
         // A newer list is known by its date, so the date never goes back, whatever the clock does.
         let after = self.current.begins + 1;
         let mut next = Epoch::begin(now, &self.identity, &self.network, after, chance);
@@ -116,6 +135,7 @@ impl Keyring {
         for epoch in epochs.into_iter().flatten().filter(fits) {
             let Ok(opened) = epoch.key.open(context, associated, sealed) else { continue };
             if epoch.seen.len() >= limit {
+                self.full = true;
                 return Err(Refused::MemoryFull);
             }
             epoch.seen.insert(fingerprint);
@@ -180,13 +200,15 @@ fn signed(network: &str, list: &KeyList) -> Vec<u8> {
 #[derive(Default)]
 pub(crate) struct Directory {
     known: BTreeMap<Identity, Known>,
+    /// When the lists of each node were taken, of the last hour.
+    taken: BTreeMap<Identity, VecDeque<Time>>,
 }
 
 /// A node's present key.
 pub(crate) struct Known {
     pub(crate) key: EnvelopePublic,
     pub(crate) hint: u16,
-    pub(crate) list: Box<[u8; KEY_LIST]>,
+    pub(crate) list: Arc<[u8]>,
     begins: u64,
     usable_until: Time,
 }
@@ -204,7 +226,7 @@ impl Directory {
         let identity = Identity::from_bytes(list.identity);
         network.node(&identity).ok_or(Dropped::BadKeyList)?;
         let known = self.known.get(&identity);
-        if known.is_some_and(|known| known.list.as_slice() == bytes) {
+        if known.is_some_and(|known| *known.list == bytes[..]) {
             return Ok(None);
         }
         let (date, apart) = (now.date.as_millis(), CLOCKS_APART.as_millis() as u64);
@@ -212,7 +234,11 @@ impl Directory {
         let older =
             known.is_some_and(|known| begins < known.begins && known.usable_until > now.time);
         let in_time = begins <= date.saturating_add(apart) && date <= ends.saturating_add(apart);
-        if older || !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
+        if older {
+            // A list that was overtaken on its way says nothing against who brought it.
+            return Ok(None);
+        }
+        if !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
             return Err(Dropped::BadKeyList);
         }
         let signature = Signature(list.signature);
@@ -220,7 +246,13 @@ impl Directory {
             .verify(SIGNING, &signed(&network.name, &list), &signature)
             .map_err(|_| Dropped::BadKeyList)?;
         let key = EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)?;
-        let (hint, list) = (hint(&key), Box::new(*bytes));
+        let taken = self.taken.entry(identity).or_default();
+        taken.retain(|at| now.time - *at < EPOCH);
+        if taken.len() >= LISTS_PER_HOUR {
+            return Err(Dropped::TooManyKeyLists);
+        }
+        taken.push_back(now.time);
+        let (hint, list) = (hint(&key), Arc::from(&bytes[..]));
         let usable_until = now.time + EPOCH + GRACE;
         self.known.insert(identity, Known { key, hint, list, begins, usable_until });
         Ok(Some(identity))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::slots::Slots;
+
 /// Limits of an entry, a mix or an exit. A role ignores what it has no use for.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Limits {
@@ -18,6 +20,8 @@ pub struct Limits {
     pub windows: usize,
     /// Incomplete set-ups and key lists that may be held per link.
     pub parcels_per_link: usize,
+    /// Incomplete set-ups that may be held in this node; nodes of the list may exceed it.
+    pub parcels: usize,
     /// Bytes of incomplete datagrams that may be held in this node.
     pub reassembly_bytes: usize,
     /// Openings worked on per second; each costs one opening of an envelope.
@@ -30,6 +34,8 @@ pub struct Limits {
     pub key_requests_per_second: u32,
     /// Set-ups worked on per second over one link.
     pub set_ups_per_link: u32,
+    /// Set-ups of clients worked on per second for one source (/32, /56).
+    pub set_ups_per_source: u32,
     /// Set-ups and openings remembered per key, so that none is accepted twice.
     pub remembered: usize,
     /// A channel without cells for so long ends.
@@ -54,6 +60,16 @@ pub struct Limits {
     pub unanswered_bytes_per_second: u64,
 }
 
+impl Limits {
+    /// The same, where a number is larger than what the wire can tell apart.
+    pub(crate) fn within_the_wire(mut self) -> Self {
+        self.channels = self.channels.min(Slots::<()>::SLOTS_MAX);
+        self.channels_per_link = self.channels_per_link.min(Slots::<()>::SLOTS_MAX);
+        self.links = self.links.min(Slots::<()>::SLOTS_MAX);
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -63,12 +79,14 @@ impl Default for Limits {
             pool: 8_192,
             windows: 4_096,
             parcels_per_link: 64,
+            parcels: 4_096,
             reassembly_bytes: 32 << 20,
             openings_per_second: 500,
             openings_per_source: 20,
             openings_before_cookies: 100,
             key_requests_per_second: 1_000,
             set_ups_per_link: 2_000,
+            set_ups_per_source: 500,
             remembered: 1_000_000,
             channel_idle: Duration::from_secs(180),
             channel_unused: Duration::from_secs(10),

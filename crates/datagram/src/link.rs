@@ -49,6 +49,11 @@ const MESSAGES_MAX: usize = 16_384;
 pub(crate) const PIECES_PER_TURN: usize = 16;
 /// How many numbers back a channel-0 cell may come late.
 const CONTROL_WINDOW: u32 = 4096;
+/// The pause before a challenge is sent again.
+const CHALLENGE_AGAIN: Duration = Duration::from_millis(200);
+/// A link that sent so many cells on channel 0 is given up: before the numbers, which are nonces,
+/// come to their end, with room for what one turn may send.
+const CONTROLS_MAX: u32 = u32::MAX - (1 << 20);
 /// A link with so many used-up channel ids is replaced.
 const WORN_AT: usize = 1 << 20;
 
@@ -100,6 +105,8 @@ struct Moving {
     token: [u8; 16],
     received: usize,
     sent: usize,
+    /// When the challenge may be sent again, in case it was lost.
+    again: Time,
 }
 
 /// What is fixed when a link opens.
@@ -215,6 +222,10 @@ impl Link {
         if !self.is_used() {
             return if now - self.opened >= UNUSED_FOR { Health::Dead } else { Health::Well };
         }
+        // A number of channel 0 is a nonce.
+        if self.next_control >= CONTROLS_MAX {
+            return Health::Dead;
+        }
         let keep = self.ours || self.peer.is_some() || !self.channels.is_empty();
         if !keep && self.heard.is_some_and(|heard| now - heard >= SILENT_FOR) {
             return Health::Dead;
@@ -260,12 +271,16 @@ impl Link {
                 self.sent(now);
             }
         }
+        // Not more than three times what came from there goes there.
         if let Some(moving) = &mut self.moving
-            && moving.sent == 0
-            && moving.received * 3 >= self.control_size
+            && moving.received * 3 >= moving.sent + self.control_size
+            && moving.again <= now
         {
-            moving.token = chance.bytes();
+            if moving.sent == 0 {
+                moving.token = chance.bytes();
+            }
             moving.sent += self.control_size;
+            moving.again = now + CHALLENGE_AGAIN;
             let (to, token) = (moving.to, moving.token);
             self.send_control(to, &Message::Challenge { token }.to_wire(), out);
         }
@@ -278,10 +293,13 @@ impl Link {
     }
 
     /// Notes that a cell of `size` bytes with a good header came from another address.
-    pub(crate) fn heard_from(&mut self, from: SocketAddr, size: usize) {
+    pub(crate) fn heard_from(&mut self, now: Time, from: SocketAddr, size: usize) {
         match &mut self.moving {
             Some(moving) if moving.to == from => moving.received += size,
-            _ => self.moving = Some(Moving { to: from, token: [0; 16], received: size, sent: 0 }),
+            _ => {
+                let (token, received) = ([0; 16], size);
+                self.moving = Some(Moving { to: from, token, received, sent: 0, again: now });
+            }
         }
     }
 

@@ -105,6 +105,7 @@ impl Mix {
         mut chance: Chance,
     ) -> Result<Self, Error> {
         network.check()?;
+        let limits = limits.within_the_wire();
         let node = network.node(&identity.identity()).ok_or(Error::NotListed)?;
         let Role::Mix(tier) = node.role else { return Err(Error::NotListed) };
         let tier = tier.get();

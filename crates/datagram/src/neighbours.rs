@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mixing::chance::Chance;
@@ -92,6 +93,10 @@ struct Gate {
     knocks: Rate,
     sources: Sources,
     key_requests: Rate,
+    /// Set-ups of clients.
+    set_ups: Sources,
+    /// Incomplete parcels of all links.
+    parcels: usize,
 }
 
 /// What came.
@@ -140,6 +145,8 @@ impl Neighbours {
             knocks: Rate::new(limits.openings_before_cookies.into(), time),
             sources: Sources::new(limits.openings_per_source.into(), time, chance),
             key_requests: Rate::new(limits.key_requests_per_second.into(), time),
+            set_ups: Sources::new(limits.set_ups_per_source.into(), time, chance),
+            parcels: 0,
         };
         Neighbours {
             network,
@@ -224,7 +231,7 @@ impl Neighbours {
         let Some(Line::Open(link)) = self.links.get_mut(id) else { return };
         link.heard(now.time);
         if from != link.address && link.peer.is_none() {
-            link.heard_from(from, size);
+            link.heard_from(now.time, from, size);
             self.look_at = now.time;
         }
     }
@@ -232,7 +239,7 @@ impl Neighbours {
     fn receive_messages(&mut self, now: Now, id: Id, content: &[u8]) -> Result<(), Dropped> {
         let mut reader = Reader(content);
         while let Some(message) = reader.next()? {
-            let Some(link) = self.link_mut(id) else { return Ok(()) };
+            let Some(Line::Open(link)) = self.links.get_mut(id) else { return Ok(()) };
             let pointer = |channel: Id, direction| {
                 let pointer = link.channels.get(channel).copied();
                 pointer.filter(|pointer| pointer.direction == direction)
@@ -240,8 +247,14 @@ impl Neighbours {
             use crate::lane::Direction::{Backward, Forward};
             match message {
                 Message::Piece { parcel, index, count, bytes } => {
+                    let before = link.receiver.len();
+                    if self.gate.parcels >= self.limits.parcels && link.peer.is_none() {
+                        return Err(Dropped::ParcelsFull);
+                    }
                     let (pieces, whole) =
                         link.receiver.piece(now.time, parcel, index, count, bytes)?;
+                    self.gate.parcels += link.receiver.len();
+                    self.gate.parcels -= before;
                     link.say(&Message::Received { parcel, pieces });
                     if let Some(whole) = whole {
                         self.receive_parcel(now, id, &whole)?;
@@ -277,10 +290,13 @@ impl Neighbours {
     }
 
     fn receive_parcel(&mut self, now: Now, id: Id, whole: &[u8]) -> Result<(), Dropped> {
-        let Some(link) = self.link_mut(id) else { return Ok(()) };
+        let Some(Line::Open(link)) = self.links.get_mut(id) else { return Ok(()) };
         match Parcel::from_wire(whole, link.leaving)? {
             Parcel::SetUp { backward, envelope } if !link.ours => {
-                if !link.set_ups.take(1, now.time) {
+                // A client may open many links; its share is that of its address.
+                let of_source =
+                    link.peer.is_some() || self.gate.set_ups.take(link.address, now.time);
+                if !of_source || !link.set_ups.take(1, now.time) {
                     let reason = Refusal::Overloaded;
                     link.say(&Message::Refused { backward, reason });
                     return Err(Dropped::TooManySetUps);
@@ -312,12 +328,13 @@ impl Neighbours {
         if self.keyring.is_none() {
             return;
         }
+        let list: Arc<[u8]> = list.into();
         for (id, line) in self.links.iter_mut() {
             if let Line::Open(link) = line
                 && Some(id) != except
                 && link.is_used()
             {
-                link.sender.send(Parcel::KeyList(list.to_vec()));
+                link.sender.send(Parcel::KeyList(list.clone()));
             }
         }
         self.look_at = now.time;
@@ -327,10 +344,10 @@ impl Neighbours {
     fn greet(&mut self, now: Now, id: Id) {
         let Some(keyring) = &self.keyring else { return };
         let Some(Line::Open(link)) = self.links.get_mut(id) else { return };
-        link.sender.send(Parcel::KeyList(keyring.list().to_vec()));
+        link.sender.send(Parcel::KeyList(keyring.list()[..].into()));
         for (identity, known) in self.directory.all(now.time) {
             if Some(*identity) != link.peer {
-                link.sender.send(Parcel::KeyList(known.list.to_vec()));
+                link.sender.send(Parcel::KeyList(known.list.clone()));
             }
         }
         self.look_at = now.time;
@@ -644,6 +661,7 @@ impl Neighbours {
     /// Ends a link without a word.
     fn end(&mut self, id: Id) {
         let Some(Line::Open(link)) = self.links.remove(id) else { return };
+        self.gate.parcels -= link.receiver.len();
         let channels = link.channels.iter().map(|(_, pointer)| *pointer).collect();
         if let Some(peer) = link.peer
             && self.newest.get(&peer) == Some(&id)
@@ -709,7 +727,17 @@ impl Neighbours {
                 dead.push(id);
                 continue;
             }
-            figures.drop_many(Dropped::ParcelExpired, link.receiver.expire(now.time));
+            // A worn link has a successor and is over with its last channel.
+            let newest = link.peer.and_then(|peer| self.newest.get(&peer));
+            if link.ours && newest != Some(&id) && link.channels.is_empty() {
+                link.say(&Message::Goodbye);
+                link.flush(now.time, chance, out);
+                dead.push(id);
+                continue;
+            }
+            let expired = link.receiver.expire(now.time);
+            figures.drop_many(Dropped::ParcelExpired, expired);
+            self.gate.parcels -= expired as usize;
             for backward in link.flush(now.time, chance, out) {
                 if let Some(pointer) = link.channels.get(backward) {
                     self.news.push(News::Unheard { pointer: *pointer });

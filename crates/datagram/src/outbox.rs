@@ -208,6 +208,8 @@ reasons! {
     ForgedAnswer = "forged_answer",
     /// A key list that is not signed by a listed node, or is out of date.
     BadKeyList = "bad_key_list",
+    /// More new key lists of one node than an honest one has.
+    TooManyKeyLists = "too_many_key_lists",
     /// No room for another incomplete set-up or key list on its link.
     ParcelsFull = "parcels_full",
     /// A set-up or key list that was not complete in time.

@@ -5,6 +5,7 @@
 //! Pieces leave in turn and a few at a time, so that many set-ups at once do not crowd out data.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mixing::replay::{Store, Window};
@@ -41,8 +42,8 @@ pub(crate) enum Parcel {
         /// [`wire::set_up_size`] bytes.
         envelope: Vec<u8>,
     },
-    /// Somebody's signed key.
-    KeyList(Vec<u8>),
+    /// Somebody's signed key; many links may hold one.
+    KeyList(Arc<[u8]>),
 }
 
 impl Parcel {
@@ -70,7 +71,7 @@ impl Parcel {
                 Ok(Parcel::SetUp { backward, envelope: envelope.to_vec() })
             }
             Some((&Self::KEY_LIST, list)) if list.len() == KEY_LIST => {
-                Ok(Parcel::KeyList(list.to_vec()))
+                Ok(Parcel::KeyList(list.into()))
             }
             _ => Err(Dropped::BadControl),
         }
@@ -96,8 +97,18 @@ struct UnderWay {
 }
 
 impl Sender {
-    /// Puts a parcel in the queue; false when that is full.
+    /// Puts a parcel in the queue; false when that is full. A key list takes the place of an
+    /// older one of the same node, so that nobody can fill the queue with his own.
     pub(crate) fn send(&mut self, parcel: Parcel) -> bool {
+        if let Parcel::KeyList(list) = &parcel {
+            let older = self.waiting.iter_mut().find(
+                |waiting| matches!(waiting, Parcel::KeyList(other) if other[..32] == list[..32]),
+            );
+            if let Some(older) = older {
+                *older = parcel;
+                return true;
+            }
+        }
         let fits = self.waiting.len() < WAITING_MAX;
         if fits {
             self.waiting.push_back(parcel);
@@ -247,6 +258,11 @@ impl Receiver {
         let whole = self.incomplete.remove(&number).expect("looked up above");
         self.done.mark(number, &mut self.store);
         Ok((all, Some(whole.pieces.into_iter().flatten().flatten().collect())))
+    }
+
+    /// How many parcels are incomplete.
+    pub(crate) fn len(&self) -> usize {
+        self.incomplete.len()
     }
 
     /// Forgets what was not complete in time and says how many.

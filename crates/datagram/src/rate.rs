@@ -39,7 +39,8 @@ impl Rate {
         } else if more > 0 {
             let more = more as u64;
             self.left = self.per_second.min(self.left + more);
-            self.at = self.at + Duration::from_nanos(more * 1_000_000_000 / self.per_second);
+            let nanos = u128::from(more) * 1_000_000_000 / u128::from(self.per_second);
+            self.at = self.at + Duration::from_nanos(nanos as u64);
         }
     }
 }

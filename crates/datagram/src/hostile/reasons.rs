@@ -6,6 +6,7 @@ use std::time::Duration;
 use mixing::Strategy;
 
 use super::*;
+use crate::keyring::LISTS_PER_HOUR;
 use crate::limits::Limits;
 use crate::{Association, Destination};
 
@@ -310,6 +311,21 @@ const TABLE: &[Row] = &[
         });
         bench.world.add_entry(address(SECOND_ENTRY), &Limits::default());
         bench.world.run(500 * MILLISECOND);
+    }),
+    (Dropped::TooManyKeyLists, as_usual, |bench| {
+        let ring_of_mix = ring(&mut bench.world, first_mix());
+        let by = Some(&ring_of_mix);
+        let mut node = Puppet::connect(&mut bench.world, "198.51.102.7:1", second_mix(), by);
+        let now = bench.world.now;
+        for list in 1..=LISTS_PER_HOUR as u64 + 1 {
+            // Each begins a little later than the one before, as its node may well say.
+            bench.world.now.date = now.date + list as u32 * MILLISECOND;
+            let ring = ring(&mut bench.world, first_mix());
+            node.link.sender.send(Parcel::KeyList(ring.list()[..].into()));
+            node.listen(&mut bench.world, 2 * MILLISECOND);
+        }
+        bench.world.now.date = now.date;
+        bench.world.run(10 * SECOND);
     }),
     (
         Dropped::ParcelsFull,
