@@ -13,6 +13,8 @@ pub mod entry;
 pub mod exit;
 pub mod mailbox;
 pub mod mix;
+mod notices;
+mod relay;
 mod sources;
 pub mod wait;
 

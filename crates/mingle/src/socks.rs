@@ -13,7 +13,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,52 +64,60 @@ impl Door {
 
     async fn connection(&self, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
         keep_alive(&stream);
-        let number = tokio::time::timeout(self.handshake, self.associate(&mut stream, peer.ip()))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let Some(number) = number else { return Ok(()) };
+        let handshake = self.associate(&mut stream, peer.ip());
+        let Ok(associated) = tokio::time::timeout(self.handshake, handshake).await else {
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        let Some(_association) = associated? else { return Ok(()) };
         // From here on the client says nothing; what it says anyway is not kept.
         let mut ignored = [0; 512];
         while stream.read(&mut ignored).await.is_ok_and(|size| size > 0) {}
-        self.mailbox.send(EntryCommand::End { number });
         Ok(())
     }
 
-    /// The handshake; the number of the new association, or nothing when it was refused.
-    async fn associate(&self, stream: &mut TcpStream, peer: IpAddr) -> io::Result<Option<u64>> {
+    /// The handshake; the new association, or nothing when it was refused.
+    async fn associate(
+        &self,
+        stream: &mut TcpStream,
+        peer: IpAddr,
+    ) -> io::Result<Option<Association>> {
         let Some(isolation) = self.greet(stream).await? else { return Ok(None) };
-        if let Err(refusal) = read_request(stream).await? {
-            stream.write_all(&reply(refusal, UNSPECIFIED)).await?;
-            // So that the refusal is not lost with the rest of the connection.
-            stream.shutdown().await?;
-            return Ok(None);
-        }
-        // The client reached this very address, so it can reach a port on it too.
-        let reached = SocketAddr::new(stream.local_addr()?.ip().to_canonical(), 0);
-        let opened = udp::plain(reached).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let answered = match opened {
-            Ok((bound, socket)) => {
-                self.ask(socket, peer.to_canonical(), isolation).await.map(|number| (bound, number))
+        let opened = match read_request(stream).await? {
+            Ok(()) => self.open(stream.local_addr()?, peer, isolation).await,
+            Err(refusal) => Err(refusal),
+        };
+        match opened {
+            Ok((association, bound)) => {
+                stream.write_all(&reply(SUCCEEDED, bound)).await?;
+                Ok(Some(association))
             }
-            Err(_) => None,
-        };
-        let Some((bound, number)) = answered else {
-            stream.write_all(&reply(Refusal::General, UNSPECIFIED)).await?;
-            stream.shutdown().await?;
-            return Ok(None);
-        };
-        if let Err(why) = stream.write_all(&succeeded(bound)).await {
-            self.mailbox.send(EntryCommand::End { number });
-            return Err(why);
+            Err(refusal) => {
+                stream.write_all(&reply(refusal as u8, UNSPECIFIED)).await?;
+                // So that the refusal is not lost with the rest of the connection.
+                stream.shutdown().await?;
+                Ok(None)
+            }
         }
-        Ok(Some(number))
     }
 
-    /// Asks the node's thread for an association.
-    async fn ask(&self, socket: UdpSocket, peer: IpAddr, isolation: u64) -> Option<u64> {
+    /// Opens a relay for a client that reached us at `reached`, so that it can reach the relay too.
+    async fn open(
+        &self,
+        reached: SocketAddr,
+        peer: IpAddr,
+        isolation: u64,
+    ) -> Result<(Association, SocketAddr), Refusal> {
+        let opened = udp::plain(SocketAddr::new(reached.ip().to_canonical(), 0));
+        let opened = opened.and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (bound, socket) = opened.map_err(|_| Refusal::General)?;
+        let peer = peer.to_canonical();
         let (answer, answered) = oneshot::channel();
         self.mailbox.send(EntryCommand::Associate { socket, peer, isolation, answer });
-        answered.await.ok()?.ok()
+        match answered.await {
+            Ok(Ok(number)) => Ok((Association { number, mailbox: self.mailbox.clone() }, bound)),
+            // The limit on associations, or the end of the node.
+            Ok(Err(_)) | Err(_) => Err(Refusal::General),
+        }
     }
 
     /// Agrees on a method; the isolation that the credentials ask for, or nothing when there is no
@@ -136,6 +144,18 @@ impl Door {
         stream.write_all(&[VERSION, NO_METHOD]).await?;
         stream.shutdown().await?;
         Ok(None)
+    }
+}
+
+/// An association of the node's thread, which ends with this, whatever ends it.
+struct Association {
+    number: u64,
+    mailbox: Mailbox<EntryCommand>,
+}
+
+impl Drop for Association {
+    fn drop(&mut self) {
+        self.mailbox.send(EntryCommand::End { number: self.number });
     }
 }
 
@@ -201,15 +221,9 @@ enum Refusal {
     AddressType = 8,
 }
 
-fn succeeded(bound: SocketAddr) -> Vec<u8> {
-    let mut reply = vec![VERSION, 0, 0];
+fn reply(code: u8, bound: SocketAddr) -> Vec<u8> {
+    let mut reply = vec![VERSION, code, 0];
     write_address(bound, &mut reply);
-    reply
-}
-
-fn reply(refusal: Refusal, bound: SocketAddr) -> Vec<u8> {
-    let mut reply = succeeded(bound);
-    reply[1] = refusal as u8;
     reply
 }
 
@@ -272,6 +286,7 @@ pub fn write_datagram(source: SocketAddr, payload: &[u8], to: &mut Vec<u8>) {
 }
 
 const VERSION: u8 = 5;
+const SUCCEEDED: u8 = 0;
 const CREDENTIALS_VERSION: u8 = 1;
 const NOTHING: u8 = 0;
 const USER_AND_PASSWORD: u8 = 2;

@@ -9,22 +9,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
-use datagram::entry::{Association, Notice};
+use datagram::entry::Association;
 use datagram::network::Class;
 use datagram::outbox::{Dropped, Effect, Outbox};
-use datagram::{Destination, Entry, Figures};
+use datagram::{Entry, Figures};
 use mixing::time::{Now, Time};
 use tokio::sync::oneshot;
 
+use super::notices::Notices;
+use super::relay::{Channels, Relay};
 use super::sources::{Key, Sources};
 use super::wait::Waiter;
 use super::{OWN, Role};
 use crate::config::EntryConfig;
 use crate::figures::{Lost, LostCounts, Sizes};
 use crate::forward::Forward;
-use crate::{log, raw, socks, udp};
+use crate::{raw, socks, udp};
 
 /// An entry on its links and behind its doors.
 pub(crate) struct EntryRole {
@@ -58,22 +59,6 @@ pub(crate) enum DoorKind {
     Forward(Forward),
 }
 
-/// A SOCKS association's socket.
-struct Relay {
-    socket: UdpSocket,
-    /// Only this host may send (the peer of the TCP connection)
-    peer: IpAddr,
-    /// and only from the port it first sent from.
-    client: Option<SocketAddr>,
-    channels: Channels,
-}
-
-/// One channel for all, or one each.
-enum Channels {
-    One(Association),
-    PerDestination { isolation: u64, open: BTreeMap<Destination, Association> },
-}
-
 /// What the SOCKS connections ask of an entry.
 pub(crate) enum EntryCommand {
     /// A new association; the answer is its number.
@@ -87,6 +72,7 @@ pub(crate) enum EntryCommand {
     End { number: u64 },
 }
 
+#[allow(clippy::wrong_self_convention, reason = "they follow the path, as in the cores")]
 impl EntryRole {
     pub(crate) fn new(
         core: Entry,
@@ -109,7 +95,7 @@ impl EntryRole {
             next,
             class: socks.class,
             per_destination: socks.channel_per_destination.then_some(socks.destinations_max),
-            notices: Notices { again_at: Time::ZERO, unsaid: 0 },
+            notices: Notices::default(),
             lost: LostCounts::default(),
             buffer: vec![0; udp::DATAGRAM_MAX],
             reply: Vec::with_capacity(udp::DATAGRAM_MAX),
@@ -140,92 +126,92 @@ impl EntryRole {
 
     fn end(&mut self, now: Now, number: u64, out: &mut Outbox) {
         let Some(relay) = self.relays.remove(&number) else { return };
-        let associations = match relay.channels {
-            Channels::One(association) => vec![association],
-            Channels::PerDestination { open, .. } => open.into_values().collect(),
-        };
-        for association in associations {
+        for association in relay.associations() {
             self.behind.remove(&association);
             self.core.close(now, association, out);
         }
     }
 
-    /// Reads what applications sent to a door.
-    fn read_door(&mut self, now: Now, number: u64, out: &mut Outbox) {
+    /// Reads what applications sent to a door or to a relay.
+    fn read(&mut self, now: Now, number: u64, out: &mut Outbox) {
+        let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some(door) = self.doors.get((number - OWN) as usize) else { return };
-            let Some((from, datagram)) = udp::receive_one(&door.socket, &mut self.buffer) else {
-                return;
+            let door = self.doors.get((number - OWN) as usize).map(|door| &door.socket);
+            let relay = || self.relays.get(&number).map(|relay| &relay.socket);
+            let Some(socket) = door.or_else(relay) else { break };
+            let Some((from, datagram)) = udp::receive_one(socket, &mut buffer) else { break };
+            let taken = if door.is_some() {
+                self.from_door(now, number, from, datagram, out)
+            } else {
+                self.from_relay(now, number, from, datagram, out)
             };
-            let (to, payload, class, key_to) = match &door.kind {
-                DoorKind::Forward(forward) => (forward.to.clone(), &*datagram, forward.class, None),
-                DoorKind::Raw { class } => match raw::parse(datagram) {
-                    Some((to, payload)) => (to.into(), payload, *class, Some(to)),
-                    None => {
-                        self.lost.add(Lost::BadRaw, 1);
-                        continue;
-                    }
-                },
-            };
-            let key = Key { door: number, from, to: key_to };
-            let association = match self.sources.find(&key, now.time) {
-                Some(association) => association,
-                None if self.sources.is_full() => {
-                    self.lost.add(Lost::SourcesFull, 1);
-                    continue;
-                }
-                // Refused, and counted, by the core.
-                None => match self.core.open(now, class, NO_CREDENTIALS) {
-                    Ok(association) => {
-                        self.sources.insert(key, association, now.time);
-                        association
-                    }
-                    Err(_) => continue,
-                },
-            };
-            let _ = self.core.send(now, association, &to, payload, out);
+            if let Err(Refused::Here(why)) = taken {
+                self.lost.add(why, 1);
+            }
         }
+        self.buffer = buffer;
     }
 
-    /// Reads what a SOCKS client sent to its relay.
-    fn read_relay(&mut self, now: Now, number: u64, out: &mut Outbox) {
-        let Some(relay) = self.relays.get_mut(&number) else { return };
-        for _ in 0..DATAGRAMS_AT_ONCE {
-            let received = udp::receive_one(&relay.socket, &mut self.buffer);
-            let Some((from, datagram)) = received else { return };
-            let wrong_port = relay.client.is_some_and(|client| client != from);
-            if from.ip().to_canonical() != relay.peer || wrong_port {
-                self.lost.add(Lost::WrongSender, 1);
-                continue;
+    /// A datagram at a door: whose it is, and where to.
+    fn from_door(
+        &mut self,
+        now: Now,
+        number: u64,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let (to, payload, class, key_to) = match &self.doors[(number - OWN) as usize].kind {
+            DoorKind::Forward(forward) => (forward.to.clone(), datagram, forward.class, None),
+            DoorKind::Raw { class } => {
+                let (to, payload) = raw::parse(datagram).ok_or(Lost::BadRaw)?;
+                (to.into(), payload, *class, Some(to))
             }
-            let (to, payload) = match socks::parse_datagram(datagram) {
-                Ok(parsed) => parsed,
-                Err(why) => {
-                    self.lost.add(why, 1);
-                    continue;
-                }
-            };
-            relay.client = Some(from);
-            let association = match &mut relay.channels {
-                Channels::One(association) => *association,
-                Channels::PerDestination { isolation, open } => match open.get(&to) {
-                    Some(association) => *association,
-                    None if self.per_destination.is_some_and(|most| open.len() >= most) => {
-                        self.lost.add(Lost::SourcesFull, 1);
-                        continue;
-                    }
-                    None => match self.core.open(now, self.class, *isolation) {
-                        Ok(association) => {
-                            open.insert(to.clone(), association);
-                            self.behind.insert(association, number);
-                            association
-                        }
-                        Err(_) => continue,
-                    },
-                },
-            };
-            let _ = self.core.send(now, association, &to, payload, out);
+        };
+        let key = Key { door: number, from, to: key_to };
+        let association = match self.sources.find(&key, now.time) {
+            Some(association) => association,
+            None if self.sources.is_full() => return Err(Lost::SourcesFull.into()),
+            None => {
+                let association = self.core.open(now, class, NO_CREDENTIALS)?;
+                self.sources.insert(key, association, now.time);
+                association
+            }
+        };
+        Ok(self.core.send(now, association, &to, payload, out)?)
+    }
+
+    /// A datagram at a relay: whether it is the client's, and where to.
+    fn from_relay(
+        &mut self,
+        now: Now,
+        number: u64,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let Some(relay) = self.relays.get_mut(&number) else { return Ok(()) };
+        if !relay.admits(from) {
+            return Err(Lost::WrongSender.into());
         }
+        let (to, payload) = socks::parse_datagram(datagram)?;
+        relay.client = Some(from);
+        let association = match &mut relay.channels {
+            Channels::One(association) => *association,
+            Channels::PerDestination { isolation, open } => match open.get(&to) {
+                Some(association) => *association,
+                None if self.per_destination.is_some_and(|most| open.len() >= most) => {
+                    return Err(Lost::SourcesFull.into());
+                }
+                None => {
+                    let association = self.core.open(now, self.class, *isolation)?;
+                    open.insert(to.clone(), association);
+                    self.behind.insert(association, number);
+                    association
+                }
+            },
+        };
+        Ok(self.core.send(now, association, &to, payload, out)?)
     }
 
     /// Hands a reply to its application.
@@ -256,11 +242,7 @@ impl Role for EntryRole {
     }
 
     fn readable(&mut self, now: Now, number: u64, out: &mut Outbox) {
-        if ((number - OWN) as usize) < self.doors.len() {
-            self.read_door(now, number, out);
-        } else {
-            self.read_relay(now, number, out);
-        }
+        self.read(now, number, out);
     }
 
     fn command(&mut self, now: Now, command: EntryCommand, waiter: &Waiter, out: &mut Outbox) {
@@ -327,23 +309,23 @@ impl Role for EntryRole {
     }
 }
 
-/// Tells the user why something does not work, but not once per datagram.
-struct Notices {
-    again_at: Time,
-    unsaid: u64,
+/// Why an application's datagram went nowhere.
+enum Refused {
+    /// To be counted here.
+    Here(Lost),
+    /// By the core, which counted it.
+    Core,
 }
 
-impl Notices {
-    fn tell(&mut self, now: Time, notice: &Notice) {
-        if now < self.again_at {
-            self.unsaid += 1;
-            return;
-        }
-        match std::mem::take(&mut self.unsaid) {
-            0 => log::warning(notice),
-            unsaid => log::warning(format_args!("{notice} (and {unsaid} notices before)")),
-        }
-        self.again_at = now + NOTICE_EVERY;
+impl From<Lost> for Refused {
+    fn from(why: Lost) -> Self {
+        Refused::Here(why)
+    }
+}
+
+impl From<Dropped> for Refused {
+    fn from(_: Dropped) -> Self {
+        Refused::Core
     }
 }
 
@@ -351,4 +333,3 @@ impl Notices {
 const NO_CREDENTIALS: u64 = 0;
 /// Datagrams read from one socket before the others have their turn.
 const DATAGRAMS_AT_ONCE: usize = 32;
-const NOTICE_EVERY: Duration = Duration::from_secs(10);
