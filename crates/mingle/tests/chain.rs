@@ -7,7 +7,7 @@ mod support;
 use std::net::{SocketAddr, UdpSocket};
 
 use mingle::config::Config;
-use mingle::local::Plan;
+use mingle::local::{self, Plan};
 use support::*;
 
 #[test]
@@ -279,6 +279,39 @@ fn every_node_ends_cleanly_and_the_ports_are_free_again() {
         UdpSocket::bind(port).unwrap();
     }
     std::net::TcpListener::bind(ports.socks()).unwrap();
+}
+
+#[test]
+fn links_run_over_ipv6_and_between_the_families() {
+    if !has_ipv6() {
+        return;
+    }
+    let net = Net::prepared(plan(), |root| {
+        let path = root.join(mingle::network::FILE);
+        let mut list = mingle::network::read(&path).unwrap();
+        for node in list.nodes.iter_mut().step_by(2) {
+            node.address.set_ip(std::net::Ipv6Addr::LOCALHOST.into());
+        }
+        mingle::folder::write_network(&path, &list).unwrap();
+        for folder in local::folders(root).unwrap() {
+            edit(&folder, |config| {
+                let name = config.node().name.clone();
+                let own = list.nodes.iter().find(|node| node.name == name);
+                let listen = match own.map(|node| node.address) {
+                    Some(own) if own.is_ipv6() => vec![own, "127.0.0.1:0".parse().unwrap()],
+                    Some(own) => vec![own, "[::1]:0".parse().unwrap()],
+                    None => ["127.0.0.1:0", "[::1]:0"].map(|any| any.parse().unwrap()).into(),
+                };
+                match config {
+                    Config::Entry(entry) => entry.node.listen = listen,
+                    Config::Mix(mix) => mix.node.listen = listen,
+                    Config::Exit(exit) => exit.node.listen = listen,
+                }
+            });
+        }
+    });
+    let echo = Echo::v4();
+    raw_echo(&application(), net.ports().raw(), echo.address, &payload(5000, 1));
 }
 
 #[test]

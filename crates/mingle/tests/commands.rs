@@ -141,7 +141,7 @@ fn a_folder_for_a_real_network_says_what_comes_next() {
             "mix",
             &["[[node]]", "tier = 1", "PUBLIC-ADDRESS:20001", "Open UDP port", "mingle run"][..],
         ),
-        ("exit", &["[[node]]", "role = \"exit\"", "Open UDP port", "operating"]),
+        ("exit", &["[[node]]", "role = \"exit\"", "Open UDP port", "docs/"]),
         ("entry", &["network.toml", "mingle run", "SOCKS5"]),
     ] {
         let node = folder.path().join(role);

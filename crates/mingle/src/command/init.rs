@@ -94,7 +94,7 @@ fn node_steps(arguments: &Arguments, name: &str, identity: Identity) -> Result<S
     let lines: String = lines.lines().map(|line| format!("       {line}\n")).collect();
     let policy = match role {
         Role::Exit => {
-            "  An exit talks to the outside for others: read docs/operating.md about that first.\n"
+            "  An exit talks to the outside for others: read the pages in docs/ about that first.\n"
         }
         Role::Mix(_) => "",
     };

@@ -162,9 +162,9 @@ impl NodeProcess {
     /// Waits until its status page says that it is `ready` or `complete`.
     ///
     /// # Errors
-    /// When it ends instead, with what it said.
+    /// When it ends instead, or takes a minute, with what it said.
     pub fn wait_for(&mut self, state: &str) -> Result<(), Error> {
-        loop {
+        for _ in 0..LOOKS_FOR_STATE {
             if self.status().is_ok_and(|status| status[state] == true) {
                 return Ok(());
             }
@@ -174,6 +174,7 @@ impl NodeProcess {
             }
             thread::sleep(LOOK_AGAIN);
         }
+        Err(self.failed(&format!("is still not {state} after a minute")))
     }
 
     /// Tells it to end and waits until it has.
@@ -289,6 +290,7 @@ fn base_port(folders: &[PathBuf]) -> Result<u16, Error> {
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Ten seconds.
 const LOOKS: u32 = 1000;
+const LOOKS_FOR_STATE: u32 = 6 * LOOKS;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const PAGE_MAX: u64 = 1 << 20;
 const SAID_MAX: usize = 1 << 16;

@@ -36,14 +36,21 @@ impl Net {
     }
 
     /// A network whose nodes' settings are changed first.
-    pub fn changed(mut plan: Plan, change: impl Fn(&mut Config)) -> Net {
+    pub fn changed(plan: Plan, change: impl Fn(&mut Config)) -> Net {
+        Net::prepared(plan, |root| {
+            for node in local::folders(root).unwrap() {
+                edit(&node, &change);
+            }
+        })
+    }
+
+    /// A network whose folder is changed first.
+    pub fn prepared(mut plan: Plan, prepare: impl Fn(&Path)) -> Net {
         loop {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("net");
             local::create(&root, &plan).unwrap();
-            for node in local::folders(&root).unwrap() {
-                edit(&node, &change);
-            }
+            prepare(&root);
             match LocalNetwork::start(Path::new(PROGRAM), &root) {
                 Ok(processes) => return Net { processes, _folder: folder },
                 // Another test was quicker to take a port that was free when we looked.
