@@ -10,6 +10,8 @@
 //! when that ends. Associations never share a channel, and those of different isolation share no
 //! chain while there is another. The entry is trusted by its user and hides nothing from him.
 
+mod chains;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,17 +26,16 @@ use crate::channel::{self, HopKeys, Unwrapped};
 use crate::destination::{Destination, Host};
 use crate::figures::Figures;
 use crate::fragment::{self, Joined, Joiner, Room};
-use crate::lane::{self, Direction, WINDOWS};
+use crate::lane::{self, WINDOWS};
 use crate::limits::Limits;
 use crate::link::Pointer;
 use crate::message::{Message, Refusal};
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network};
 use crate::outbox::{Dropped, Effect, Outbox};
-use crate::parcel::Parcel;
-use crate::setup::{self, Lifetime};
+use crate::setup::Lifetime;
 use crate::slots::{Id, Slots, Wear};
-use crate::wire::{self, LAST_SEQUENCE};
+use crate::wire::{self, FragmentHead, LAST_SEQUENCE};
 
 /// How many first mixes an entry keeps links to, where the list has so many.
 pub const FIRST_MIXES: usize = 3;
@@ -61,6 +62,11 @@ const BEGIN_EVERY: Duration = Duration::from_millis(20);
 /// What an application opened.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Association(Id);
+
+impl Association {
+    /// Nobody's: what a spare channel has until somebody takes it. No table gives this id out.
+    const NOBODY: Association = Association(Id::ZERO);
+}
 
 /// Something that the user should be told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,6 +106,8 @@ pub struct Entry {
     /// Associations whose set-up is to begin.
     wanting: BTreeSet<Association>,
     under_way: usize,
+    /// The classes that somebody has used: only for those spares are kept.
+    spared: [bool; 2],
     begin_at: Option<Time>,
     avoided: BTreeMap<Identity, Time>,
     stores: [Store; 2],
@@ -132,7 +140,8 @@ struct Waiting {
 struct Channel {
     association: Association,
     class: Class,
-    isolation: u64,
+    /// `None`: nobody's yet.
+    isolation: Option<u64>,
     chain: Vec<Identity>,
     hops: Vec<HopKeys>,
     /// The link to the first mix, and the id that the entry wants to see there.
@@ -144,6 +153,8 @@ struct Channel {
     window: Window,
     joiner: Joiner,
     last: Time,
+    /// A spare: when its next dummy leaves, so that the hops keep it.
+    dummy_at: Time,
     ends: Time,
 }
 
@@ -173,20 +184,15 @@ impl Entry {
         if network.depth() == 0 || network.exits().next().is_none() {
             return Err(Error::NoChain);
         }
-        let mut first_mixes: Vec<Identity> = network.mixes(1).map(|node| node.identity).collect();
-        chance.shuffle(&mut first_mixes);
-        first_mixes.truncate(FIRST_MIXES);
-        let mut neighbours = Neighbours::new(now, network, 0, None, limits.clone(), &mut chance);
-        for mix in &first_mixes {
-            neighbours.want(now, *mix);
-        }
-        Ok(Entry {
+        let neighbours = Neighbours::new(now, network, 0, None, limits.clone(), &mut chance);
+        let mut entry = Entry {
             neighbours,
-            first_mixes,
+            first_mixes: Vec::new(),
             associations: Slots::new(limits.associations, Wear::Renew),
             channels: Slots::new(limits.channels, Wear::Renew),
             wanting: BTreeSet::new(),
             under_way: 0,
+            spared: [false, true],
             begin_at: None,
             avoided: BTreeMap::new(),
             stores: WINDOWS.map(|width| Store::new(limits.windows, width)),
@@ -196,10 +202,27 @@ impl Entry {
             chance,
             figures: Figures::default(),
             sweep_at: now.time + SWEEP_EVERY,
-        })
+        };
+        entry.choose_first_mixes(now);
+        Ok(entry)
     }
 
-    /// Opens an association for an application. Its channel is set up at once.
+    /// Takes up a changed network list.
+    ///
+    /// # Errors
+    /// A list that is not sound, has no chain, or differs in what only a new start can change.
+    pub fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
+        network.check()?;
+        if network.depth() == 0 || network.exits().next().is_none() {
+            return Err(Error::NoChain);
+        }
+        self.neighbours.renew(now, network)?;
+        self.choose_first_mixes(now);
+        self.hear(now, out);
+        Ok(())
+    }
+
+    /// Opens an association for an application. It gets a spare channel, or one is set up at once.
     ///
     /// # Errors
     /// `AssociationsFull`.
@@ -219,8 +242,12 @@ impl Entry {
             self.figures.drop(Dropped::AssociationsFull);
             return Err(Dropped::AssociationsFull);
         };
-        self.want(now, Association(id));
-        Ok(Association(id))
+        let association = Association(id);
+        self.spared[class.index()] = true;
+        if !self.take_spare(now, association) {
+            self.want(now, association);
+        }
+        Ok(association)
     }
 
     /// Sends an application's datagram, or lets it wait for its channel.
@@ -274,12 +301,26 @@ impl Entry {
         message: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Dropped> {
-        let channel = self.channels.get_mut(id).expect("a current channel lives");
+        let class = self.channels.get(id).expect("a current channel lives").class;
+        let size = wire::payload_size(self.neighbours.network.class(class).cell_size);
+        self.send_cells(now, id, fragment::split(message, size)?, out)?;
+        self.figures.datagrams_out += 1;
+        Ok(())
+    }
+
+    fn send_cells<'m>(
+        &mut self,
+        now: Now,
+        id: Id,
+        fragments: impl Iterator<Item = (FragmentHead, &'m [u8])>,
+        out: &mut Outbox,
+    ) -> Result<(), Dropped> {
+        let channel = self.channels.get_mut(id).ok_or(Dropped::UnknownChannel)?;
         let State::Open { forward } = channel.state else { return Err(Dropped::Unconfirmed) };
         let size = self.neighbours.network.class(channel.class).cell_size;
         let link = self.neighbours.link_mut(channel.link).ok_or(Dropped::Orphaned)?;
         let at = channel::content_at(channel.hops.len());
-        for (head, part) in fragment::split(message, wire::payload_size(size))? {
+        for (head, part) in fragments {
             if channel.next == LAST_SEQUENCE {
                 return Err(Dropped::Orphaned);
             }
@@ -292,7 +333,6 @@ impl Entry {
         }
         link.sent(now.time);
         channel.last = now.time;
-        self.figures.datagrams_out += 1;
         Ok(())
     }
 
@@ -408,168 +448,6 @@ impl Entry {
     /// What the entry has counted.
     pub fn figures(&self) -> &Figures {
         &self.figures
-    }
-
-    // ---- setting channels up
-
-    fn want(&mut self, now: Now, association: Association) {
-        let Some(assoc) = self.associations.get(association.0) else { return };
-        if assoc.coming.is_none() && self.wanting.insert(association) {
-            let at = assoc.next_try.max(now.time);
-            self.begin_at = Some(self.begin_at.map_or(at, |begin| begin.min(at)));
-        }
-    }
-
-    fn begin_wanted(&mut self, now: Now, out: &mut Outbox) {
-        let due: Vec<Association> = self.wanting.iter().copied().collect();
-        for association in due {
-            if self.under_way >= SET_UPS_UNDER_WAY {
-                break;
-            }
-            let assoc = self.associations.get(association.0).expect("wanting associations live");
-            if assoc.next_try > now.time {
-                continue;
-            }
-            match self.begin(now, association) {
-                Ok(()) => {
-                    self.wanting.remove(&association);
-                }
-                Err(notice) => self.notice(association, notice, out),
-            }
-        }
-        self.begin_at = (!self.wanting.is_empty()).then_some(now.time + BEGIN_EVERY);
-    }
-
-    /// Sets a channel up over a fresh chain.
-    fn begin(&mut self, now: Now, association: Association) -> Result<(), Notice> {
-        let assoc = self.associations.get(association.0).expect("the caller looked it up");
-        let (class, isolation) = (assoc.class, assoc.isolation);
-        let chain = self.choose(now, isolation)?;
-        let link = self.neighbours.link_to(now, &chain[0]).ok_or(Notice::NoFirstMix)?;
-        let keys = chain.iter().map(|node| {
-            let known = self.neighbours.directory.get(now.time, node);
-            (*node, known.expect("chosen among the known").key.clone())
-        });
-        let keys: Vec<_> = keys.collect();
-        let (envelope, hops) = setup::seal(&keys, class, self.lifetime, &mut self.chance);
-        let channel = Channel {
-            association,
-            class,
-            isolation,
-            chain,
-            hops,
-            link,
-            backward_id: Id::ZERO,
-            state: State::Asked { until: now.time + SET_UP_FOR },
-            next: 0,
-            window: Window::default(),
-            joiner: Joiner::default(),
-            last: now.time,
-            ends: now.time + self.lifetime.duration(),
-        };
-        let Ok(id) = self.channels.insert(channel) else { return Err(Notice::NoKeys) };
-        let pointer = Pointer { class, direction: Direction::Backward, half: id };
-        let link_to_mix = self.neighbours.link_mut(link).expect("just looked up");
-        let Ok(backward) = link_to_mix.channels.insert(pointer) else {
-            self.channels.remove(id);
-            return Err(Notice::NoFirstMix);
-        };
-        self.channels.get_mut(id).expect("inserted above").backward_id = backward;
-        self.neighbours.send(now, link, Parcel::SetUp { backward, envelope });
-        self.under_way += 1;
-        self.figures.channels = self.channels.len() as u64;
-        let assoc = self.associations.get_mut(association.0).expect("looked up above");
-        assoc.coming = Some(id);
-        Ok(())
-    }
-
-    /// Chooses a chain: a linked first mix, a mix of every further tier, an exit, all with known
-    /// keys; none that lately failed, and none that another isolation uses, while there is a
-    /// choice.
-    fn choose(&mut self, now: Now, isolation: u64) -> Result<Vec<Identity>, Notice> {
-        const DRAWS: usize = 32;
-        let network = &self.neighbours.network;
-        let depth = network.depth();
-        let usable = |node: &Identity| self.neighbours.directory.get(now.time, node).is_some();
-        let well = |node: &Identity| self.avoided.get(node).is_none_or(|until| *until <= now.time);
-        let mut tiers: Vec<Vec<Identity>> = vec![self.first_mixes.clone()];
-        for tier in 2..=depth {
-            tiers.push(network.mixes(tier).map(|node| node.identity).collect());
-        }
-        tiers.push(network.exits().map(|node| node.identity).collect());
-        for nodes in &mut tiers {
-            nodes.retain(usable);
-            if nodes.iter().any(well) {
-                nodes.retain(well);
-            }
-        }
-        tiers[0] = tiers[0]
-            .clone()
-            .into_iter()
-            .filter(|mix| self.neighbours.link_to(now, mix).is_some())
-            .collect();
-        if tiers[0].is_empty() {
-            return Err(Notice::NoFirstMix);
-        }
-        let taken: BTreeSet<&[Identity]> = self
-            .channels
-            .iter()
-            .filter(|(_, channel)| channel.isolation != isolation)
-            .map(|(_, channel)| &channel.chain[..])
-            .collect();
-        let mut chain = Vec::new();
-        for _ in 0..DRAWS {
-            let drawn: Option<Vec<Identity>> =
-                tiers.iter().map(|nodes| self.chance.pick(nodes).copied()).collect();
-            chain = drawn.ok_or(Notice::NoKeys)?;
-            if !taken.contains(&chain[..]) {
-                break;
-            }
-        }
-        Ok(chain)
-    }
-
-    fn confirmed(
-        &mut self,
-        now: Now,
-        pointer: Pointer,
-        forward: Id,
-        proof: &[u8; 16],
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        let id = pointer.half;
-        let channel = self.channels.get_mut(id).ok_or(Dropped::UnknownChannel)?;
-        let State::Asked { .. } = channel.state else { return Err(Dropped::BadControl) };
-        let proved =
-            channel.hops.iter().rev().fold([0; 16], |behind, hop| hop.confirm.proof(&behind));
-        if !mixing::cipher::equal(&proved, proof) {
-            return Err(Dropped::ForgedControl);
-        }
-        channel.state = State::Open { forward };
-        self.under_way -= 1;
-        self.figures.channels_opened += 1;
-        let association = channel.association;
-        let Some(assoc) = self.associations.get_mut(association.0) else {
-            self.close_channel(now, id);
-            return Ok(());
-        };
-        assoc.coming = None;
-        assoc.tries = 0;
-        assoc.noticed = None;
-        let former = assoc.current.replace(id);
-        assoc.queued = 0;
-        let waiting = std::mem::take(&mut assoc.queue);
-        if let Some(former) = former.and_then(|former| self.channels.get_mut(former))
-            && let State::Open { forward } = former.state
-        {
-            former.state = State::Succeeded { forward, until: now.time + SUCCEEDED_FOR };
-        }
-        for waiting in waiting {
-            if let Err(dropped) = self.send_over(now, id, &waiting.message, out) {
-                self.figures.drop(dropped);
-            }
-        }
-        Ok(())
     }
 
     /// A hop said its last word on a channel.
@@ -719,7 +597,7 @@ impl Entry {
                 State::Open { .. }
                     if channel.ends - time <= SUCCESSOR_BEFORE || channel.next >= SUCCESSOR_AT =>
                 {
-                    succeed.push(channel.association);
+                    succeed.push((id, channel.association));
                 }
                 State::Asked { .. } | State::Open { .. } | State::Succeeded { .. } => {}
             }
@@ -739,9 +617,14 @@ impl Entry {
             }
             self.close_channel(now, id);
         }
-        for association in succeed {
-            self.want(now, association);
+        for (id, association) in succeed {
+            match association {
+                // A spare has no successor, only a replacement.
+                Association::NOBODY => self.close_channel(now, id),
+                association => self.want(now, association),
+            }
         }
+        self.tend_spares(now, out);
         self.expire_queues(time);
         self.avoided.retain(|_, until| *until > time);
     }

@@ -152,6 +152,23 @@ impl Exit {
         })
     }
 
+    /// Takes up a changed network list.
+    ///
+    /// # Errors
+    /// A list that is not sound, does not have this node in its role, or differs in what only a
+    /// new start can change.
+    pub fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
+        network.check()?;
+        let me = self.neighbours.keyring().expect("a node has one").identity();
+        match network.node(&me).ok_or(Error::NotListed)?.role {
+            Role::Exit => {}
+            Role::Mix(_) => return Err(Error::NotListed),
+        }
+        self.neighbours.renew(now, network)?;
+        self.hear(now, out);
+        Ok(())
+    }
+
     /// Takes in a datagram from the network.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ use crate::wire::{self, CELL_OVERHEAD, FragmentHead, KeyPiece, TAG};
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod headers;
+mod insiders;
 mod reasons;
 
 use common::*;
@@ -37,6 +39,7 @@ struct Puppet {
     read: usize,
     said: Vec<Message<'static>>,
     cells: Vec<(Id, u32, Vec<u8>)>,
+    parcels: Vec<Vec<u8>>,
 }
 
 /// A channel that a puppet opened.
@@ -108,7 +111,17 @@ impl Puppet {
         let link = Link::new(world.now.time, opened(world, theirs, node, true, leaving), keys);
         let read = world.seen.len();
         let id = Id::from_wire(0x100);
-        let mut puppet = Puppet { at, node, id, link, chance, read, said: vec![], cells: vec![] };
+        let mut puppet = Puppet {
+            at,
+            node,
+            id,
+            link,
+            chance,
+            read,
+            said: vec![],
+            cells: vec![],
+            parcels: vec![],
+        };
         puppet.say(world, &Message::Probe);
         puppet
     }
@@ -153,7 +166,8 @@ impl Puppet {
                     Message::Piece { parcel, index, count, bytes } => {
                         let time = world.now.time;
                         let taken = self.link.receiver.piece(time, parcel, index, count, bytes);
-                        let pieces = taken.expect("honest").0;
+                        let (pieces, whole) = taken.expect("honest");
+                        self.parcels.extend(whole);
                         self.link.say(&Message::Received { parcel, pieces });
                         continue;
                     }
@@ -267,6 +281,14 @@ impl Puppet {
         self.chance.fill(&mut cell[CELL_OVERHEAD - TAG..]);
         self.link.encipher(&mut cell, channel, sequence);
         cell
+    }
+
+    /// A channel-0 cell, well sealed, whose content is the test's.
+    fn control(&mut self, content: &[u8]) -> Vec<u8> {
+        let mut out = Outbox::new();
+        self.link.send_control(self.node, content, &mut out);
+        let Effect::Send { bytes, .. } = &out.effects()[0] else { panic!("it sends") };
+        out.bytes(bytes).to_vec()
     }
 
     fn give(&self, world: &mut World, cell: &[u8]) -> Result<(), Dropped> {

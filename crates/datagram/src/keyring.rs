@@ -268,6 +268,12 @@ impl Directory {
         self.known.remove(identity);
     }
 
+    /// Forgets nodes that are not listed any more.
+    pub(crate) fn keep_listed(&mut self, network: &Network) {
+        self.known.retain(|identity, _| network.node(identity).is_some());
+        self.taken.retain(|identity, _| network.node(identity).is_some());
+    }
+
     /// All lists that are still good.
     pub(crate) fn all(&self, now: Time) -> impl Iterator<Item = (&Identity, &Known)> {
         self.known.iter().filter(move |(_, known)| known.usable_until > now)

@@ -44,6 +44,8 @@ pub struct Limits {
     pub channel_unused: Duration,
     /// Entry: associations that may be open at once.
     pub associations: usize,
+    /// Entry: channels kept ready per class, so that an application's start is not a set-up.
+    pub spare_channels: usize,
     /// Entry: bytes that may wait per association for its channel.
     pub queue_bytes: usize,
     /// Entry: how long a datagram may wait for a channel.
@@ -91,6 +93,7 @@ impl Default for Limits {
             channel_idle: Duration::from_secs(180),
             channel_unused: Duration::from_secs(10),
             associations: 10_000,
+            spare_channels: 2,
             queue_bytes: 1 << 20,
             queue_wait: Duration::from_secs(10),
             questions: 256,

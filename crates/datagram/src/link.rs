@@ -313,7 +313,7 @@ impl Link {
         proved.is_some()
     }
 
-    fn send_control(&mut self, to: SocketAddr, content: &[u8], out: &mut Outbox) {
+    pub(crate) fn send_control(&mut self, to: SocketAddr, content: &[u8], out: &mut Outbox) {
         let sequence = self.next_control;
         self.next_control += 1;
         let cell = out.datagram(to, self.control_size);

@@ -137,6 +137,24 @@ impl Mix {
         Ok(mix)
     }
 
+    /// Takes up a changed network list.
+    ///
+    /// # Errors
+    /// A list that is not sound, does not have this node in its role, or differs in what only a
+    /// new start can change.
+    pub fn renew(&mut self, now: Now, network: Network) -> Result<(), Error> {
+        network.check()?;
+        let me = self.neighbours.keyring().expect("a node has one").identity();
+        match network.node(&me).ok_or(Error::NotListed)?.role {
+            Role::Mix(tier) if tier.get() == self.tier => {}
+            _ => return Err(Error::NotListed),
+        }
+        self.neighbours.renew(now, network)?;
+        self.reach_out(now);
+        self.hear(now);
+        Ok(())
+    }
+
     /// Takes in a datagram from the network.
     ///
     /// # Errors
@@ -352,7 +370,8 @@ impl Mix {
             ahead = network.exits().map(|node| node.identity).collect();
         }
         for node in ahead {
-            self.neighbours.want(now, node);
+            // A link that stands is left as it is.
+            self.neighbours.link_to(now, &node);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::keyring::{Directory, Keyring};
 use crate::limits::Limits;
 use crate::link::{self, Health, Link, Pointer};
 use crate::message::{Message, Reader, Refusal};
-use crate::network::{Class, Network, Role};
+use crate::network::{Class, Error, Network, Role};
 use crate::opening::{self, CookieBytes, Cookies, Pending};
 use crate::outbox::{Dropped, Outbox};
 use crate::parcel::Parcel;
@@ -591,6 +591,38 @@ impl Neighbours {
         if self.tier > 0 {
             self.greet(now, id);
         }
+    }
+
+    /// Takes up a changed network list: links to nodes that left it or moved are ended.
+    pub(crate) fn renew(&mut self, now: Now, network: Network) -> Result<(), Error> {
+        let former = &self.network;
+        if (&network.name, &network.small, &network.large)
+            != (&former.name, &former.small, &former.large)
+        {
+            return Err(Error::NeedsRestart);
+        }
+        let stays = |node: &Identity| {
+            let address = network.node(node).map(|node| (node.address, node.role));
+            address.is_some() && address == former.node(node).map(|node| (node.address, node.role))
+        };
+        let gone = |line: &Line| match line {
+            Line::Open(link) => link.peer.is_some_and(|peer| !stays(&peer)),
+            Line::Opening(_) => false,
+        };
+        let over: Vec<Id> =
+            self.links.iter().filter(|(_, line)| gone(line)).map(|(id, _)| id).collect();
+        let left: Vec<Identity> =
+            self.approaches.keys().copied().filter(|node| !stays(node)).collect();
+        for node in left {
+            self.try_again(node, now.time);
+            self.approaches.remove(&node);
+        }
+        self.directory.keep_listed(&network);
+        self.network = network;
+        for id in over {
+            self.end(id);
+        }
+        Ok(())
     }
 
     // ---- what a role does with links

@@ -245,6 +245,8 @@ pub enum Error {
     NotListed,
     /// The list has no mix of tier 1, or no exit.
     NoChain,
+    /// The list has another name or other class settings than the running node.
+    NeedsRestart,
 }
 
 impl fmt::Display for Error {
@@ -268,6 +270,9 @@ impl fmt::Display for Error {
             Error::TierGap(tier) => write!(f, "no mix has tier {tier}, but a higher tier exists"),
             Error::UnknownClass => write!(f, "a class is either small or large"),
             Error::NotListed => write!(f, "this node's identity and role are not in the list"),
+            Error::NeedsRestart => {
+                write!(f, "the name or the classes of the network changed: restart the node")
+            }
             Error::NoChain => write!(f, "the list needs a mix of tier 1 and an exit"),
         }
     }

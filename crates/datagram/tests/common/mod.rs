@@ -111,9 +111,9 @@ pub fn identity_key(address: &SocketAddr) -> IdentityKey {
 }
 
 impl World {
-    /// All listed nodes and one entry.
+    /// All listed nodes and one entry without spare channels, so that every channel is a test's.
     pub fn new(network: Network, seed: u8) -> World {
-        World::with_limits(network, seed, &Limits::default())
+        World::with_limits(network, seed, &Limits { spare_channels: 0, ..Limits::default() })
     }
 
     pub fn with_limits(network: Network, seed: u8, limits: &Limits) -> World {
@@ -244,6 +244,22 @@ impl World {
         act(self.exit(at), now, &mut out);
         self.perform(address(at), &mut out);
         self.out = out;
+    }
+
+    /// Gives every node another network list.
+    pub fn renew(&mut self, network: &Network) -> Result<(), Error> {
+        for at in self.nodes.keys().copied().collect::<Vec<_>>() {
+            let (now, mut out) = (self.now, std::mem::take(&mut self.out));
+            let renewed = match self.nodes.get_mut(&at).expect("listed above") {
+                Core::Entry(entry) => entry.renew(now, network.clone(), &mut out),
+                Core::Mix(mix) => mix.renew(now, network.clone()),
+                Core::Exit(exit) => exit.renew(now, network.clone(), &mut out),
+            };
+            self.perform(at, &mut out);
+            self.out = out;
+            renewed?;
+        }
+        Ok(())
     }
 
     fn perform(&mut self, at: SocketAddr, out: &mut Outbox) {

@@ -31,6 +31,7 @@ struct LimitsFile {
     #[serde(with = "span")]
     channel_unused: Duration,
     associations: usize,
+    spare_channels: usize,
     queue_bytes: usize,
     #[serde(with = "span")]
     queue_wait: Duration,

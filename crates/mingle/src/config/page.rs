@@ -213,6 +213,10 @@ const SECTIONS: &[Section] = &[
                 "associations",
                 "Entry: Associations at once (SOCKS, and sources of raw and forwards).",
             ),
+            (
+                "spare_channels",
+                "Entry: Channels kept ready per class, so that a start is not a set-up.",
+            ),
             ("queue_bytes", "Entry: Bytes that may wait per association for its channel."),
             ("queue_wait", "Entry: How long a datagram may wait for a channel."),
             ("questions", "Exit: Names that may be looked up at once."),
