@@ -239,7 +239,9 @@ impl<R: Role> Drive<R> {
     }
 
     fn publish(&self) {
-        let lost = self.role.lost().plus(&self.lost);
+        let mut lost = self.role.lost().plus(&self.lost);
+        let links = self.links.sockets.iter().flatten();
+        lost.add(Lost::LinkBufferFull, links.map(LinkSocket::overflowed).sum());
         let date = self.clock.now().date;
         self.published.set(date, self.role.figures().clone(), lost, self.role.sizes());
     }

@@ -15,6 +15,8 @@ use mixing::time::Date;
 pub enum Lost {
     /// The kernel did not take a cell.
     SendRefused,
+    /// A cell came while the kernel's buffer of the links was full.
+    LinkBufferFull,
     /// There is no socket of the family that the address has.
     NoRoute,
     /// A datagram to raw that is too short to name a destination.
@@ -39,8 +41,9 @@ pub enum Lost {
 
 impl Lost {
     /// All, in the order of their numbers.
-    pub const ALL: [Lost; 11] = [
+    pub const ALL: [Lost; 12] = [
         Lost::SendRefused,
+        Lost::LinkBufferFull,
         Lost::NoRoute,
         Lost::BadRaw,
         Lost::BadSocks,
@@ -57,6 +60,7 @@ impl Lost {
     pub fn label(self) -> &'static str {
         match self {
             Lost::SendRefused => "send_refused",
+            Lost::LinkBufferFull => "link_buffer_full",
             Lost::NoRoute => "no_route",
             Lost::BadRaw => "bad_raw",
             Lost::BadSocks => "bad_socks",

@@ -46,6 +46,11 @@ impl Ports {
         Ports { base: plan.base_port }
     }
 
+    /// The ports of a network whose first is `base`.
+    pub fn from_base(base: u16) -> Self {
+        Ports { base }
+    }
+
     /// The raw door of the entry.
     pub fn raw(self) -> SocketAddr {
         self.at(0)

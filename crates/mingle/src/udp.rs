@@ -8,9 +8,11 @@
 //! No error that the network causes ends anything: it is counted and the datagram is gone, which
 //! is what UDP promises.
 
+use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -51,6 +53,22 @@ impl LinkSocket {
         // Linux says twice of what it was asked for, as its own book-keeping counts too.
         let size = socket2::SockRef::from(&self.socket).recv_buffer_size().unwrap_or(0) / 2;
         (size, size >= BUFFER_WANTED)
+    }
+
+    /// How many datagrams came while the buffer was full, as far as the system says.
+    pub fn overflowed(&self) -> u64 {
+        let ipv6 = self.address().is_some_and(|address| address.is_ipv6());
+        let table = if ipv6 { "/proc/net/udp6" } else { "/proc/net/udp" };
+        let socket = format!("/proc/self/fd/{}", self.socket.as_raw_fd());
+        let (Ok(table), Ok(socket)) = (fs::read_to_string(table), fs::metadata(socket)) else {
+            return 0;
+        };
+        // Columns 9 and 12, from 0: the inode, and what was dropped.
+        let of = |line: &str| {
+            let inode = line.split_whitespace().nth(9)?.parse::<u64>().ok()?;
+            (inode == socket.ino()).then(|| line.split_whitespace().nth(12)?.parse().ok())?
+        };
+        table.lines().find_map(of).unwrap_or(0)
     }
 
     /// Receives one batch into `inbox`; false when nothing was there.
@@ -229,6 +247,18 @@ mod tests {
                 seen += 1;
             });
         }
+    }
+
+    #[test]
+    fn what_the_kernel_had_no_room_for_is_counted() {
+        let (one, other, to) = pair();
+        assert_eq!(other.overflowed(), 0);
+        let run = vec![0; 46 * 1400];
+        for _ in 0..2 * BUFFER_WANTED / run.len() {
+            one.send(to, 1400, &run);
+        }
+        assert!(other.overflowed() > 0);
+        assert_eq!(one.overflowed(), 0);
     }
 
     #[test]

@@ -6,8 +6,10 @@ mod support;
 
 use std::net::{SocketAddr, UdpSocket};
 
+use datagram::network::{Node, Role};
 use mingle::config::Config;
-use mingle::local::{self, Plan};
+use mingle::local::process::NodeProcess;
+use mingle::local::{self, Plan, Ports};
 use support::*;
 
 #[test]
@@ -312,6 +314,53 @@ fn links_run_over_ipv6_and_between_the_families() {
     });
     let echo = Echo::v4();
     raw_echo(&application(), net.ports().raw(), echo.address, &payload(5000, 1));
+}
+
+#[test]
+fn two_entries_and_two_chains_share_their_mixes() {
+    let plan = plan();
+    let mut net = Net::prepared(plan, |root| {
+        // A second exit, in the list, and a second entry, which is in no list.
+        let path = root.join(mingle::network::FILE);
+        let mut list = mingle::network::read(&path).unwrap();
+        let exit = Config::read(&root.join("exit")).unwrap();
+        let ports = Ports::from_base(exit.node().listen[0].port() - 4);
+        let Config::Exit(mut exit) = exit else { panic!("an exit") };
+        exit.node.name = "exit-2".into();
+        exit.node.listen = vec![ports.link(5)];
+        exit.metrics.listen = vec![ports.metrics(5)];
+        let folder = root.join("exit-2");
+        let identity = mingle::folder::create(&folder, &Config::Exit(exit)).unwrap().unwrap();
+        let (name, address) = ("exit-2".into(), ports.link(5));
+        list.nodes.push(Node { name, identity, role: Role::Exit, address });
+        mingle::folder::write_network(&path, &list).unwrap();
+
+        let Config::Entry(mut entry) = Config::read(&root.join("entry")).unwrap() else { panic!() };
+        entry.raw.listen = vec![ports.link(6)];
+        entry.socks.listen.clear();
+        entry.metrics.listen = vec![ports.metrics(6)];
+        mingle::folder::create(&root.join("entry-2"), &Config::Entry(entry)).unwrap();
+        for folder in local::folders(root).unwrap() {
+            edit(&folder, |_| {});
+        }
+    });
+    let folder = net.processes.root().join("entry-2");
+    let mut entry = NodeProcess::start(PROGRAM.as_ref(), &folder).unwrap();
+    entry.wait_for("complete").unwrap();
+    let (echo, application) = (Echo::v4(), application());
+    let ports = net.ports();
+    for round in 0..10 {
+        raw_echo(&application, ports.raw(), echo.address, &payload(100, round));
+        raw_echo(&application, ports.link(6), echo.address, &payload(100, round));
+        let name = format!("user {round}");
+        let association = Association::open_as(ports.socks(), Some((&name, "")));
+        association.echo(&socks_address(echo.address), b"hello");
+    }
+    net.wait_figure("exit", "/datagrams/out", |count| count > 0);
+    net.wait_figure("exit-2", "/datagrams/out", |count| count > 0);
+    net.wait_figure("mix-1", "/links", |links| links >= 3);
+    entry.stop().unwrap();
+    raw_echo(&application, ports.raw(), echo.address, b"the other entry does not notice");
 }
 
 #[test]
