@@ -283,8 +283,13 @@ impl Entry {
             return Err(Dropped::TooLong);
         }
         if let Some(channel) = assoc.current {
-            return self.send_over(now, channel, &message, out);
+            if !self.is_disowned(channel) {
+                return self.send_over(now, channel, &message, out);
+            }
+            // The datagram waits for the next channel.
+            self.end(now, channel);
         }
+        let assoc = self.associations.get_mut(association.0).ok_or(Dropped::UnknownAssociation)?;
         if assoc.queued + message.len() > self.limits.queue_bytes {
             return Err(Dropped::QueueFull);
         }
@@ -292,6 +297,13 @@ impl Entry {
         assoc.queue.push_back(Waiting { since: now.time, message });
         self.want(now, association);
         Ok(())
+    }
+
+    /// Whether the first mix does not have this channel any more.
+    fn is_disowned(&self, id: Id) -> bool {
+        let Some(channel) = self.channels.get(id) else { return true };
+        let State::Open { forward } = channel.state else { return false };
+        self.neighbours.link(channel.link).is_none_or(|link| link.is_disowned(forward))
     }
 
     fn send_over(

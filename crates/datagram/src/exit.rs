@@ -10,6 +10,9 @@
 //! a channel wrote to lately may answer it (unless the policy opens that). Sockets and lookups are
 //! the shell's: one unconnected socket per flow and address family. Absent: who the client is.
 
+mod life;
+mod names;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -24,16 +27,15 @@ use crate::destination::{Destination, Host};
 use crate::figures::Figures;
 use crate::fragment::{self, Joined, Joiner, Room};
 use crate::keyring::Keyring;
-use crate::lane::{self, Direction, WINDOWS};
+use crate::lane::{self, WINDOWS};
 use crate::limits::Limits;
 use crate::link::Pointer;
-use crate::message::{Message, Refusal};
+use crate::message::Refusal;
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network, Role};
-use crate::outbox::{Dropped, Effect, Outbox};
+use crate::outbox::{Dropped, Outbox};
 use crate::policy::Policy;
 use crate::rate::Rate;
-use crate::setup;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{self, CELL_OVERHEAD, LAST_SEQUENCE, TAG};
 
@@ -239,80 +241,6 @@ impl Exit {
         }
     }
 
-    fn leave_by_name(
-        &mut self,
-        now: Now,
-        flow: Flow,
-        name: String,
-        port: u16,
-        payload: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        let channel = self.channels.get_mut(flow.0).ok_or(Dropped::UnknownFlow)?;
-        let fresh = |since: Time, time| now.time - since < time;
-        match channel.names.get_mut(&name) {
-            Some(Name::Known { address, since }) if fresh(*since, NAME_FOR) => {
-                let address = address.ok_or(Dropped::UnknownName)?;
-                return self.leave_to(now, flow, SocketAddr::new(address, port), payload, out);
-            }
-            Some(Name::Asked { waiting, since }) if fresh(*since, QUESTION_FOR) => {
-                if waiting.len() >= WAITING_PER_NAME {
-                    return Err(Dropped::NamesFull);
-                }
-                waiting.push_back((port, payload.to_vec()));
-                return Ok(());
-            }
-            _ => {}
-        }
-        let asked = Asked { flow, name: name.clone(), since: now.time };
-        let question = self.questions.insert(asked).map_err(|_| Dropped::NamesFull)?;
-        if channel.names.len() >= NAMES_PER_CHANNEL {
-            let since = |name: &Name| match name {
-                Name::Asked { since, .. } | Name::Known { since, .. } => *since,
-            };
-            let oldest = channel.names.iter().min_by_key(|(_, known)| since(known));
-            let oldest = oldest.expect("the map is full").0.clone();
-            if let Some(Name::Asked { waiting, .. }) = channel.names.remove(&oldest) {
-                self.figures.drop_many(Dropped::NamesFull, waiting.len() as u64);
-            }
-        }
-        let waiting = VecDeque::from([(port, payload.to_vec())]);
-        let asked = Name::Asked { waiting, since: now.time };
-        // A question that was never answered: what waited for it waited long enough.
-        if let Some(Name::Asked { waiting, .. }) = channel.names.insert(name.clone(), asked) {
-            self.figures.drop_many(Dropped::UnknownName, waiting.len() as u64);
-        }
-        out.push(Effect::Resolve { question: Question(question), name });
-        Ok(())
-    }
-
-    /// Takes the answer to a question: all addresses of the name, none if it has none. The first
-    /// that the policy permits is used.
-    pub fn resolved(&mut self, now: Now, question: Question, answer: &[IpAddr], out: &mut Outbox) {
-        let Some(asked) = self.questions.remove(question.0) else { return };
-        let Some(channel) = self.channels.get_mut(asked.flow.0) else { return };
-        // The port does not matter for the choice among a name's addresses, but 0 is never served.
-        let permitted = |address: &&IpAddr| {
-            self.policy.permits(&self.neighbours.network, SocketAddr::new(**address, 1))
-        };
-        let address = answer.iter().find(permitted).or(answer.first()).copied();
-        let known = Name::Known { address, since: now.time };
-        let before = channel.names.insert(asked.name, known);
-        let Some(Name::Asked { waiting, .. }) = before else { return };
-        for (port, payload) in waiting {
-            let left = match address {
-                Some(address) => {
-                    let to = SocketAddr::new(address, port);
-                    self.leave_to(now, asked.flow, to, &payload, out)
-                }
-                None => Err(Dropped::UnknownName),
-            };
-            if let Err(dropped) = left {
-                self.figures.drop(dropped);
-            }
-        }
-    }
-
     fn leave_to(
         &mut self,
         now: Now,
@@ -399,6 +327,10 @@ impl Exit {
         let s0 = self.neighbours.network.class(channel.class).cell_size;
         let (link, theirs) = channel.back;
         let link = self.neighbours.link_mut(link).ok_or(Dropped::Orphaned)?;
+        if link.is_disowned(theirs) {
+            self.end(now, flow, None, out);
+            return Err(Dropped::Orphaned);
+        }
         let size = wire::cell_size(s0, link.leaving);
         for (head, part) in fragment::split(message, wire::payload_size(s0))? {
             if channel.next == LAST_SEQUENCE {
@@ -480,139 +412,6 @@ impl Exit {
                     | News::Unreachable { .. } => self.figures.drop(Dropped::BadControl),
                 }
             }
-        }
-    }
-
-    // ---- the life of a channel
-
-    fn set_up(
-        &mut self,
-        now: Now,
-        link: Id,
-        backward: Id,
-        envelope: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        let keyring = self.neighbours.keyring().expect("an exit has one");
-        let found = setup::open(keyring, envelope).map_err(|(dropped, refusal)| {
-            if let Some(reason) = refusal {
-                self.neighbours.say(now, link, &Message::Refused { backward, reason });
-            }
-            dropped
-        })?;
-        let (class, word) = (found.layer.class, found.keys.word);
-        let back = (link, backward);
-        if found.layer.next.is_some() {
-            self.say_last(now, class, back, &word, Refusal::BadSetUp, out);
-            return Err(Dropped::BadSetUp);
-        }
-        let pointer = |half| Pointer { class, direction: Direction::Forward, half };
-        let full = self.channels.len() >= self.limits.channels;
-        let forward_id = self
-            .neighbours
-            .link_mut(link)
-            .filter(|_| !full)
-            .and_then(|link| link.channels.insert(pointer(Id::ZERO)).ok());
-        let Some(forward_id) = forward_id else {
-            self.say_last(now, class, back, &word, Refusal::Overloaded, out);
-            return Err(Dropped::ChannelsFull);
-        };
-        let (time, limits) = (now.time, &self.limits);
-        let channel = Channel {
-            class,
-            opened: time,
-            ends: time + found.layer.lifetime.duration(),
-            last: None,
-            back,
-            forward_id,
-            forward: found.keys.forward,
-            backward: found.keys.backward,
-            word,
-            window: Window::default(),
-            joiner: Joiner::default(),
-            next: 0,
-            correspondents: BTreeMap::new(),
-            names: BTreeMap::new(),
-            out: Rate::new(limits.bytes_per_second, time),
-            unanswered: Rate::new(limits.unanswered_bytes_per_second, time),
-            back_rate: Rate::new(limits.bytes_per_second, time),
-        };
-        let Ok(id) = self.channels.insert(channel) else { unreachable!("looked at above") };
-        let link_of_channel = self.neighbours.link_mut(link).expect("looked up above");
-        *link_of_channel.channels.get_mut(forward_id).expect("inserted above") = pointer(id);
-        let proof = found.keys.confirm.proof(&[0; 16]);
-        let confirm = Message::Confirm { backward, forward: forward_id, proof };
-        self.neighbours.say(now, link, &confirm);
-        self.figures.channels = self.channels.len() as u64;
-        self.figures.channels_opened += 1;
-        Ok(())
-    }
-
-    /// Ends a channel and tells the client why, unless it was the client's wish.
-    fn end(&mut self, now: Now, flow: Flow, reason: Option<Refusal>, out: &mut Outbox) {
-        let Some(mut channel) = self.channels.remove(flow.0) else { return };
-        channel.joiner.clear(&mut self.room);
-        channel.window.rest(&mut self.stores[channel.class.index()]);
-        if let Some(link) = self.neighbours.link_mut(channel.back.0) {
-            link.channels.remove(channel.forward_id);
-        }
-        if let Some(reason) = reason {
-            self.say_last(now, channel.class, channel.back, &channel.word, reason, out);
-        }
-        out.push(Effect::Gone { flow });
-        self.figures.channels = self.channels.len() as u64;
-        self.figures.channels_ended += 1;
-    }
-
-    fn say_last(
-        &mut self,
-        now: Now,
-        class: Class,
-        (link, theirs): (Id, Id),
-        word: &WordKey,
-        reason: Refusal,
-        out: &mut Outbox,
-    ) {
-        let s0 = self.neighbours.network.class(class).cell_size;
-        let Some(link) = self.neighbours.link_mut(link) else { return };
-        let cell = out.datagram(link.address, wire::cell_size(s0, link.leaving));
-        word.seal(reason, &mut cell[CELL_OVERHEAD - TAG..]);
-        link.encipher(cell, theirs, LAST_SEQUENCE);
-        link.sent(now.time);
-    }
-
-    fn sweep(&mut self, now: Now, out: &mut Outbox) {
-        let time = now.time;
-        let over = |channel: &Channel| {
-            let quiet = match channel.last {
-                Some(last) => time - last >= self.limits.channel_idle,
-                None => time - channel.opened >= self.limits.channel_unused,
-            };
-            quiet || time >= channel.ends
-        };
-        let over: Vec<Id> =
-            self.channels.iter().filter(|(_, c)| over(c)).map(|(id, _)| id).collect();
-        for id in over {
-            self.end(now, Flow(id), Some(Refusal::Expired), out);
-        }
-        let (window, room, stores) = (self.limits.reply_window, &mut self.room, &mut self.stores);
-        for (_, channel) in self.channels.iter_mut() {
-            let late = channel.joiner.expire(time, room);
-            self.figures.drop_many(Dropped::FragmentExpired, late);
-            channel.correspondents.retain(|_, known| time - known.written < window);
-            if channel.last.is_none_or(|last| time - last >= Duration::from_secs(5)) {
-                channel.window.rest(&mut stores[channel.class.index()]);
-            }
-        }
-        // The shell answers every question; this is for one that it lost.
-        let old: Vec<Id> = self
-            .questions
-            .iter()
-            .filter(|(_, asked)| time - asked.since >= QUESTION_FOR * 2)
-            .map(|(id, _)| id)
-            .collect();
-        for id in old {
-            self.questions.remove(id);
         }
     }
 }

@@ -54,6 +54,10 @@ const CHALLENGE_AGAIN: Duration = Duration::from_millis(200);
 /// A link that sent so many cells on channel 0 is given up: before the numbers, which are nonces,
 /// come to their end, with room for what one turn may send.
 const CONTROLS_MAX: u32 = u32::MAX - (1 << 20);
+/// Cells of unknown channels that are answered per second.
+const STRAYS_PER_SECOND: u64 = 20;
+/// How many channels that the neighbour does not have are remembered.
+const DISOWNED_MAX: usize = 64;
 /// A link with so many used-up channel ids is replaced.
 const WORN_AT: usize = 1 << 20;
 
@@ -90,6 +94,10 @@ pub(crate) struct Link {
     controls_seen: Window,
     store: Store,
     messages: VecDeque<Vec<u8>>,
+    /// Cells of unknown channels that may still be answered in this second.
+    pub(crate) strays: Rate,
+    /// Channels that the neighbour says it does not have, by the ids that it gave them.
+    disowned: VecDeque<Id>,
     opened: Time,
     heard: Option<Time>,
     /// Since when something sent has not been followed by anything heard.
@@ -140,6 +148,8 @@ impl Link {
             controls_seen: Window::default(),
             store: Store::new(1, CONTROL_WINDOW),
             messages: VecDeque::new(),
+            strays: Rate::new(STRAYS_PER_SECOND, now),
+            disowned: VecDeque::new(),
             opened: now,
             heard: None,
             unanswered_since: None,
@@ -203,6 +213,22 @@ impl Link {
             self.unanswered_since = Some(now);
             self.probe_at = self.probe_at.min(now + PROBE_BUSY);
         }
+    }
+
+    /// Notes that the neighbour does not have a channel, by the id that it once gave it.
+    pub(crate) fn disown(&mut self, theirs: Id) {
+        if self.disowned.len() == DISOWNED_MAX {
+            self.disowned.pop_front();
+        }
+        if !self.is_disowned(theirs) {
+            self.disowned.push_back(theirs);
+        }
+    }
+
+    /// Whether the neighbour has said that it does not have a channel. Ids never come again under
+    /// a link's keys, so what is true once stays so.
+    pub(crate) fn is_disowned(&self, theirs: Id) -> bool {
+        self.disowned.contains(&theirs)
     }
 
     /// Whether the opener has shown that it received the answer.

@@ -16,6 +16,7 @@
 //!  8  challenge token 16
 //!  9  token     token 16
 //! 10  goodbye   -
+//! 11  unknown   channel u32
 //! ```
 
 use crate::outbox::Dropped;
@@ -79,6 +80,11 @@ pub(crate) enum Message<'a> {
     },
     /// The sender ends the link.
     Goodbye,
+    /// A cell came for a channel that the sender does not have: its end was told, and lost.
+    Unknown {
+        /// The id that the cell had.
+        channel: Id,
+    },
 }
 
 /// Why a hop refuses a channel or ends it: what the client is told.
@@ -183,6 +189,10 @@ impl Message<'_> {
                 bytes.extend_from_slice(token);
             }
             Message::Goodbye => bytes.push(10),
+            Message::Unknown { channel } => {
+                bytes.push(11);
+                bytes.extend_from_slice(&channel.to_wire().to_be_bytes());
+            }
         }
         bytes
     }
@@ -225,6 +235,7 @@ impl<'a> Reader<'a> {
             8 => Message::Challenge { token: self.take()? },
             9 => Message::Token { token: self.take()? },
             10 => Message::Goodbye,
+            11 => Message::Unknown { channel: self.id()? },
             _ => return Err(Dropped::BadControl),
         }))
     }
@@ -261,6 +272,7 @@ mod tests {
             Message::Challenge { token: [3; 16] },
             Message::Token { token: [4; 16] },
             Message::Goodbye,
+            Message::Unknown { channel: id(0x406) },
         ];
         messages
             .extend(Refusal::ALL.map(|reason| Message::Refused { backward: id(0x207), reason }));
@@ -276,7 +288,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_unknown_is_refused() {
         for bad in
-            [&[1u8, 0][..], &[1, 0, 0, 0, 1, 0, 1, 0, 9, 1], &[3; 10], &[4, 0, 0, 1, 0, 0], &[11]]
+            [&[1u8, 0][..], &[1, 0, 0, 0, 1, 0, 1, 0, 9, 1], &[3; 10], &[4, 0, 0, 1, 0, 0], &[12]]
         {
             assert_eq!(Reader(bad).next(), Err(Dropped::BadControl), "{bad:?}");
         }

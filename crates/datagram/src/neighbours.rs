@@ -11,6 +11,9 @@
 //! Who may open links here: at tier 1 anybody; elsewhere listed nodes of the tier below that prove
 //! who they are. Unknown link ids get silence, and no answer is longer than what provoked it.
 
+mod approach;
+mod strangers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,30 +22,26 @@ use std::time::Duration;
 use mixing::chance::Chance;
 use mixing::keys::Identity;
 use mixing::time::{Now, Time};
-use zerocopy::{FromBytes, IntoBytes};
 
 use crate::figures::Figures;
 use crate::keyring::{Directory, Keyring};
 use crate::limits::Limits;
 use crate::link::{self, Health, Link, Pointer};
 use crate::message::{Message, Reader, Refusal};
-use crate::network::{Class, Error, Network, Role};
-use crate::opening::{self, CookieBytes, Cookies, Pending};
+use crate::network::{Class, Error, Network};
+use crate::opening::{self, Cookies};
 use crate::outbox::{Dropped, Outbox};
 use crate::parcel::Parcel;
 use crate::rate::{Rate, Sources};
 use crate::slots::{Id, Slots, Wear};
-use crate::wire::{self, Answer, KeyPiece, KeyRequest, Opening, Prelude, UnknownKey};
+use crate::wire;
+
+use approach::Approach;
+use strangers::Gate;
 
 /// How often links are looked after while something is under way, and while nothing is.
 const BUSY_EVERY: Duration = Duration::from_millis(5);
 const IDLE_EVERY: Duration = Duration::from_millis(200);
-/// How long an answer to an opening or a key request may take before the next try; doubled each
-/// time, up to the longest pause.
-const TRY_AGAIN: Duration = Duration::from_millis(300);
-const TRY_AGAIN_MAX: Duration = Duration::from_secs(1);
-/// After so many tries without an answer, whoever waits for the link is told.
-const TRIES_BEFORE_UNREACHABLE: u32 = 3;
 
 /// The links of a node.
 pub(crate) struct Neighbours {
@@ -66,37 +65,6 @@ enum Line {
     /// Opened by this side, not yet answered.
     Opening(Identity),
     Open(Box<Link>),
-}
-
-/// The way to a link to a listed node.
-struct Approach {
-    stage: Stage,
-    cookie: Option<CookieBytes>,
-    tries: u32,
-    next_try: Time,
-}
-
-enum Stage {
-    /// The next try is due at `next_try`.
-    Pausing,
-    /// Waiting for the node's key list.
-    AskingKeys { token: [u8; 16], pieces: [Option<Vec<u8>>; 2] },
-    /// Waiting for the answer to an opening.
-    Opening { link: Id, pending: Pending },
-}
-
-/// What limits strangers.
-struct Gate {
-    cookies: Cookies,
-    openings: Rate,
-    /// Openings that came, worked on or not: above a number per second, cookies are asked for.
-    knocks: Rate,
-    sources: Sources,
-    key_requests: Rate,
-    /// Set-ups of clients.
-    set_ups: Sources,
-    /// Incomplete parcels of all links.
-    parcels: usize,
 }
 
 /// What came.
@@ -216,7 +184,14 @@ impl Neighbours {
             self.flush(now, id, chance, out);
             Received::Settled
         } else {
-            let pointer = *link.channels.get(channel).ok_or(Dropped::UnknownChannel)?;
+            let Some(pointer) = link.channels.get(channel).copied() else {
+                // Its end was told once, and that may be lost: whoever goes on is told again.
+                if link.strays.take(1, now.time) {
+                    link.say(&Message::Unknown { channel });
+                    self.look_at = now.time;
+                }
+                return Err(Dropped::UnknownChannel);
+            };
             if pointer.class != class {
                 return Err(Dropped::WrongClass);
             }
@@ -284,6 +259,7 @@ impl Neighbours {
                     link.challenged(&token);
                 }
                 Message::Goodbye => self.end(id),
+                Message::Unknown { channel } => link.disown(channel),
             }
         }
         Ok(())
@@ -353,107 +329,6 @@ impl Neighbours {
         self.look_at = now.time;
     }
 
-    // ---- link id 0: what travels before there is a link
-
-    fn receive_prelude(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        datagram: &mut [u8],
-        chance: &mut Chance,
-        out: &mut Outbox,
-    ) -> Result<Received, Dropped> {
-        let (prelude, _) = Prelude::read_from_prefix(datagram).map_err(|_| Dropped::TooShort)?;
-        if prelude.version != wire::VERSION {
-            return Err(Dropped::UnknownVersion);
-        }
-        match prelude.kind {
-            wire::KIND_OPENING | wire::KIND_OPENING_WITH_COOKIE => {
-                let opening = Opening::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_opening(now, from, opening, chance, out)?;
-            }
-            wire::KIND_KEY_REQUEST => {
-                let request =
-                    KeyRequest::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_key_request(now, from, request, out)?;
-            }
-            wire::KIND_KEY_PIECE => {
-                let piece = KeyPiece::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_key_piece(now, piece)?;
-            }
-            wire::KIND_COOKIE => {
-                let cookie =
-                    wire::Cookie::mut_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_cookie(now, cookie)?;
-            }
-            wire::KIND_UNKNOWN_KEY => {
-                let notice =
-                    UnknownKey::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_unknown_key(now, notice)?;
-            }
-            _ => return Err(Dropped::UnknownKind),
-        }
-        Ok(Received::Settled)
-    }
-
-    /// From cheap to dear: check, cookie, rates, key, envelope, proof, room.
-    fn receive_opening(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        opening: &Opening,
-        chance: &mut Chance,
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        let keyring = self.keyring.as_mut().ok_or(Dropped::UnknownKind)?;
-        let (me, time) = (keyring.identity(), now.time);
-        let showed_cookie = opening.prelude.kind == wire::KIND_OPENING_WITH_COOKIE;
-        let has_check = if showed_cookie {
-            self.gate.cookies.has_check(opening.as_bytes(), &me, from)
-        } else {
-            opening::has_check(opening.as_bytes(), &me, None)
-        };
-        if !has_check {
-            return Err(Dropped::BadCheck);
-        }
-        let listed = self.network.nodes.iter().any(|node| node.address == from);
-        if !self.gate.knocks.take(1, time) && !showed_cookie {
-            let cookie = self.gate.cookies.bake(&me, from, opening.check, chance);
-            out.datagram(from, size_of::<wire::Cookie>()).copy_from_slice(cookie.as_bytes());
-            return Err(Dropped::NeedsCookie);
-        }
-        if !listed && !self.gate.sources.take(from, time) || !self.gate.openings.take(1, time) {
-            return Err(Dropped::TooManyOpenings);
-        }
-        if !keyring.has(opening.prelude.hint.get()) {
-            let prelude = opening::prelude(wire::KIND_UNKNOWN_KEY, 0);
-            let notice = UnknownKey { prelude, check: opening.check };
-            out.datagram(from, size_of::<UnknownKey>()).copy_from_slice(notice.as_bytes());
-            return Err(Dropped::UnknownKey);
-        }
-        let opened = opening::accept(&self.network, keyring, opening)?;
-        let leaving = self.admit(opened.opener.as_ref())?;
-        let room = self.links.insert(Line::Opening(me)).map_err(|_| Dropped::LinksFull)?;
-        let (answer, keys) = opened.answer(room, chance);
-        let link = self.open_link(now, opened.link, from, opened.opener, false, leaving, keys);
-        *self.links.get_mut(room).expect("inserted above") = Line::Open(link);
-        out.datagram(from, size_of::<Answer>()).copy_from_slice(answer.as_bytes());
-        Ok(())
-    }
-
-    /// The tier that a link from this opener leaves, if it may open one.
-    fn admit(&self, opener: Option<&Identity>) -> Result<u8, Dropped> {
-        let Some(opener) = opener else {
-            return if self.tier == 1 { Ok(0) } else { Err(Dropped::UnprovedOpening) };
-        };
-        let node = self.network.node(opener).ok_or(Dropped::UnprovedOpening)?;
-        match node.role {
-            // Exits (tier 0 here) take every tier, mixes the one below.
-            Role::Mix(tier) if self.tier == 0 || tier.get() + 1 == self.tier => Ok(tier.get()),
-            Role::Mix(_) | Role::Exit => Err(Dropped::UnprovedOpening),
-        }
-    }
-
     #[allow(clippy::too_many_arguments)] // Everything that a link is told once.
     fn open_link(
         &self,
@@ -477,120 +352,6 @@ impl Neighbours {
             set_ups_per_second: self.limits.set_ups_per_link,
         };
         Box::new(Link::new(now.time, opened, keys))
-    }
-
-    fn receive_key_request(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        request: &KeyRequest,
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        let keyring = self.keyring.as_ref().ok_or(Dropped::UnknownKind)?;
-        if !opening::has_check(request.as_bytes(), &keyring.identity(), None) {
-            return Err(Dropped::BadCheck);
-        }
-        if !self.gate.key_requests.take(1, now.time) {
-            return Err(Dropped::TooManyKeyRequests);
-        }
-        let index = request.prelude.hint.get();
-        if index >= wire::KEY_PIECES {
-            return Err(Dropped::WrongSize);
-        }
-        let start = usize::from(index) * wire::KEY_PIECE;
-        let bytes = keyring.list()[start..].first_chunk().expect("two halves");
-        let prelude = opening::prelude(wire::KIND_KEY_PIECE, index);
-        let piece = KeyPiece { prelude, token: request.token, bytes: *bytes };
-        out.datagram(from, size_of::<KeyPiece>()).copy_from_slice(piece.as_bytes());
-        Ok(())
-    }
-
-    fn receive_key_piece(&mut self, now: Now, piece: &KeyPiece) -> Result<(), Dropped> {
-        let index = usize::from(piece.prelude.hint.get());
-        let mut whole = None;
-        for approach in self.approaches.values_mut() {
-            if let Stage::AskingKeys { token, pieces } = &mut approach.stage
-                && *token == piece.token
-            {
-                let place = pieces.get_mut(index).ok_or(Dropped::Unexpected)?;
-                *place = Some(piece.bytes.to_vec());
-                let [Some(first), Some(second)] = pieces else { return Ok(()) };
-                whole = Some([&first[..], second].concat());
-                (approach.stage, approach.next_try) = (Stage::Pausing, now.time);
-                break;
-            }
-        }
-        self.look_at = now.time;
-        self.learn(now, &whole.ok_or(Dropped::Unexpected)?, None)
-    }
-
-    fn receive_cookie(&mut self, now: Now, cookie: &mut wire::Cookie) -> Result<(), Dropped> {
-        let (node, approach) = self.approach_of(&cookie.check)?;
-        approach.cookie = Some(opening::taste(&node, cookie)?);
-        self.try_again(node, now.time);
-        Ok(())
-    }
-
-    /// Notices are not signed, so all that one can do is to make us ask for the node's keys.
-    fn receive_unknown_key(&mut self, now: Now, notice: &UnknownKey) -> Result<(), Dropped> {
-        let (node, _) = self.approach_of(&notice.check)?;
-        self.directory.forget(&node);
-        self.try_again(node, now.time);
-        Ok(())
-    }
-
-    /// The approach whose opening has this check, which only its receiver can know.
-    fn approach_of(&mut self, check: &[u8; 16]) -> Result<(Identity, &mut Approach), Dropped> {
-        let found = self.approaches.iter_mut().find(|(_, approach)| {
-            matches!(&approach.stage, Stage::Opening { pending, .. } if pending.check == *check)
-        });
-        found.map(|(node, approach)| (*node, approach)).ok_or(Dropped::Unexpected)
-    }
-
-    fn try_again(&mut self, node: Identity, at: Time) {
-        let Some(approach) = self.approaches.get_mut(&node) else { return };
-        approach.next_try = at;
-        if let Stage::Opening { link, .. } = std::mem::replace(&mut approach.stage, Stage::Pausing)
-        {
-            self.links.remove(link);
-        }
-        self.look_at = self.look_at.min(at);
-    }
-
-    fn receive_answer(
-        &mut self,
-        now: Now,
-        id: Id,
-        node: Identity,
-        datagram: &mut [u8],
-        chance: &mut Chance,
-        out: &mut Outbox,
-    ) -> Result<Received, Dropped> {
-        let answer = Answer::mut_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-        let approach = self.approaches.get(&node).ok_or(Dropped::Unexpected)?;
-        let Stage::Opening { pending, .. } = &approach.stage else {
-            return Err(Dropped::Unexpected);
-        };
-        let (theirs, keys) = pending.answered(answer)?;
-        let address = self.network.node(&node).ok_or(Dropped::Unexpected)?.address;
-        let mut link = self.open_link(now, theirs, address, Some(node), true, self.tier, keys);
-        // The first cell shows the responder that its answer arrived.
-        link.say(&Message::Probe);
-        link.heard(now.time);
-        *self.links.get_mut(id).expect("it was opening") = Line::Open(link);
-        self.approaches.remove(&node);
-        self.newest.insert(node, id);
-        self.news.push(News::Linked { node });
-        self.greet_node(now, id);
-        self.flush(now, id, chance, out);
-        Ok(Received::Settled)
-    }
-
-    fn greet_node(&mut self, now: Now, id: Id) {
-        // Lists flow from the exits towards the clients, and every mix's own to all.
-        if self.tier > 0 {
-            self.greet(now, id);
-        }
     }
 
     /// Takes up a changed network list: links to nodes that left it or moved are ended.
@@ -634,17 +395,6 @@ impl Neighbours {
             self.want(now, *node);
         }
         newest
-    }
-
-    /// Begins to open a link to a listed node, unless that is under way.
-    pub(crate) fn want(&mut self, now: Now, node: Identity) {
-        if self.network.node(&node).is_none() || self.approaches.contains_key(&node) {
-            return;
-        }
-        let approach =
-            Approach { stage: Stage::Pausing, cookie: None, tries: 0, next_try: now.time };
-        self.approaches.insert(node, approach);
-        self.look_at = now.time;
     }
 
     pub(crate) fn link(&self, id: Id) -> Option<&Link> {
@@ -784,52 +534,5 @@ impl Neighbours {
             self.end(id);
         }
         busy
-    }
-
-    fn tick_approaches(&mut self, now: Now, chance: &mut Chance, out: &mut Outbox) -> bool {
-        let due: Vec<Identity> = self
-            .approaches
-            .iter()
-            .filter(|(_, approach)| approach.next_try <= now.time)
-            .map(|(node, _)| *node)
-            .collect();
-        for node in due {
-            self.approach(now, node, chance, out);
-        }
-        !self.approaches.is_empty()
-    }
-
-    /// The next step towards a link: ask for keys, or open.
-    fn approach(&mut self, now: Now, node: Identity, chance: &mut Chance, out: &mut Outbox) {
-        self.try_again(node, now.time);
-        let Some(address) = self.network.node(&node).map(|node| node.address) else {
-            self.approaches.remove(&node);
-            return;
-        };
-        let Some(approach) = self.approaches.get_mut(&node) else { return };
-        // At every further try, too: somebody may have begun to wait since.
-        if approach.tries >= TRIES_BEFORE_UNREACHABLE {
-            self.news.push(News::Unreachable { node });
-        }
-        let pause = TRY_AGAIN * 2u32.pow(approach.tries.min(8));
-        let pause = pause.min(TRY_AGAIN_MAX);
-        approach.next_try = now.time + pause + pause.mul_f64(chance.unit() / 4.0);
-        approach.tries += 1;
-        let Some(known) = self.directory.get(now.time, &node) else {
-            let token = chance.bytes();
-            for piece in 0..wire::KEY_PIECES {
-                let request = opening::key_request(&node, piece, token);
-                out.datagram(address, wire::OPENING).copy_from_slice(&request);
-            }
-            approach.stage = Stage::AskingKeys { token, pieces: [None, None] };
-            return;
-        };
-        let Ok(link) = self.links.insert(Line::Opening(node)) else { return };
-        let cookie = approach.cookie.take();
-        let by = self.keyring.as_ref();
-        let (bytes, pending) =
-            opening::open(&self.network, &node, known, by, link, cookie.as_ref(), chance);
-        approach.stage = Stage::Opening { link, pending };
-        out.datagram(address, wire::OPENING).copy_from_slice(&bytes);
     }
 }
