@@ -655,3 +655,18 @@ impl Entry {
         self.figures.drop_many(Dropped::NoChain, late);
     }
 }
+
+#[cfg(test)]
+impl Entry {
+    /// What is held, by name.
+    pub(crate) fn held(&self) -> Vec<(&'static str, usize)> {
+        let mut held = self.neighbours.held();
+        held.push(("associations", self.associations.len()));
+        held.push(("channels", self.channels.len()));
+        held.push(("wanting", self.wanting.len()));
+        held.push(("set-ups under way", self.under_way));
+        held.push(("windows", self.stores.iter().map(Store::used).sum()));
+        held.push(("reassembly", self.room.used()));
+        held
+    }
+}

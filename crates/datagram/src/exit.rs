@@ -415,3 +415,16 @@ impl Exit {
         }
     }
 }
+
+#[cfg(test)]
+impl Exit {
+    /// What is held, by name.
+    pub(crate) fn held(&self) -> Vec<(&'static str, usize)> {
+        let mut held = self.neighbours.held();
+        held.push(("channels", self.channels.len()));
+        held.push(("questions", self.questions.len()));
+        held.push(("windows", self.stores.iter().map(Store::used).sum()));
+        held.push(("reassembly", self.room.used()));
+        held
+    }
+}

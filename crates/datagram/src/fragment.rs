@@ -59,7 +59,7 @@ impl Room {
     }
 
     #[cfg(test)]
-    fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used
     }
 

@@ -26,6 +26,7 @@ mod common;
 mod headers;
 mod insiders;
 mod reasons;
+mod rest;
 
 use common::*;
 
@@ -188,6 +189,7 @@ impl Puppet {
                     Message::Challenge { token } => Message::Challenge { token },
                     Message::Token { token } => Message::Token { token },
                     Message::Goodbye => Message::Goodbye,
+                    Message::Unknown { channel } => Message::Unknown { channel },
                 };
                 self.said.push(message);
             }

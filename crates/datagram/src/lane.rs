@@ -289,3 +289,12 @@ impl Slab {
         &mut self.bytes[start..start + self.size]
     }
 }
+
+#[cfg(test)]
+impl Lane {
+    /// Half-channels, windows with bits, waiting things, and cells of the slab that are not free.
+    pub(crate) fn held(&self) -> [usize; 4] {
+        let cells = self.slab.bytes.len() / self.slab.size - self.slab.free.len();
+        [self.halves.len(), self.store.used(), self.pool.len(), cells]
+    }
+}

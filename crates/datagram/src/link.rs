@@ -359,3 +359,11 @@ pub(crate) enum Health {
     /// It has to be given up.
     Dead,
 }
+
+#[cfg(test)]
+impl Link {
+    /// Messages and parcels that wait here.
+    pub(crate) fn held(&self) -> usize {
+        self.messages.len() + self.sender.len() + self.receiver.len()
+    }
+}

@@ -395,3 +395,18 @@ impl Mix {
         }
     }
 }
+
+#[cfg(test)]
+impl Mix {
+    /// What is held, by name.
+    pub(crate) fn held(&self) -> Vec<(&'static str, usize)> {
+        let mut held = self.neighbours.held();
+        held.push(("channels", self.channels.len()));
+        held.push(("set-ups", self.set_ups.len()));
+        held.push(("set-ups without a link", self.unlinked.values().map(Vec::len).sum()));
+        for lane in self.lanes.iter().flatten() {
+            held.extend(["halves", "windows", "pool", "slab"].into_iter().zip(lane.held()));
+        }
+        held
+    }
+}

@@ -536,3 +536,23 @@ impl Neighbours {
         busy
     }
 }
+
+#[cfg(test)]
+impl Neighbours {
+    /// What is held, by name: for tests that look for what was left behind.
+    pub(crate) fn held(&self) -> Vec<(&'static str, usize)> {
+        let open = || {
+            self.links.iter().filter_map(|(_, line)| match line {
+                Line::Open(link) => Some(link),
+                Line::Opening(_) => None,
+            })
+        };
+        vec![
+            ("links", self.links.len()),
+            ("approaches", self.approaches.len()),
+            ("news", self.news.len()),
+            ("channels of links", open().map(|link| link.channels.len()).sum()),
+            ("messages and parcels of links", open().map(|link| link.held()).sum()),
+        ]
+    }
+}

@@ -181,7 +181,7 @@ impl Sender {
 
     /// How many parcels are not yet acknowledged.
     #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.under_way.len()
     }
 }

@@ -164,7 +164,7 @@ fn a_number_that_a_neighbour_repeats_is_never_sealed_twice() {
 
 #[test]
 fn a_number_is_used_up_backward_even_if_the_pool_had_no_room() {
-    let limits = crate::Limits { pool: 2, ..crate::Limits::default() };
+    let limits = crate::Limits { pool: 2, spare_channels: 0, ..crate::Limits::default() };
     let mut world = World::with_limits(network(&[1, 1], 1, Some(Strategy::None)), 21, &limits);
     let mut exit = FalseExit::new(&mut world);
     exit.listen(&mut world, Duration::from_secs(2));
@@ -174,8 +174,7 @@ fn a_number_is_used_up_backward_even_if_the_pool_had_no_room() {
     exit.listen(&mut world, 100 * MILLISECOND);
     let cells: Vec<_> =
         (0..3).map(|number| reply(&mut exit, backward, &keys, number, b"x")).collect();
-    let given =
-        |world: &mut World, at: usize| world.give(address(EXIT), second_mix(), &cells[at]);
+    let given = |world: &mut World, at: usize| world.give(address(EXIT), second_mix(), &cells[at]);
     assert_eq!(given(&mut world, 0), Ok(()));
     assert_eq!(given(&mut world, 1), Ok(()));
     assert_eq!(given(&mut world, 2), Err(Dropped::PoolFull));

@@ -44,6 +44,8 @@ pub struct World {
     pub now: Now,
     pub network: Network,
     pub nodes: BTreeMap<SocketAddr, Core>,
+    /// Nodes whose wall clock is ahead of the others'.
+    pub ahead: BTreeMap<SocketAddr, Duration>,
     pub wire: VecDeque<Packet>,
     /// Every packet that was ever on the wire, as it left its sender.
     pub seen: Vec<Packet>,
@@ -122,6 +124,7 @@ impl World {
             now,
             network: network.clone(),
             nodes: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             wire: VecDeque::new(),
             seen: Vec::new(),
             tap: Box::new(|_| true),
@@ -144,18 +147,25 @@ impl World {
     /// Starts a listed node, or starts it again with nothing in memory.
     pub fn start(&mut self, at: SocketAddr, limits: &Limits) {
         let (network, limits, key) = (self.network.clone(), limits.clone(), identity_key(&at));
+        let now = self.now_at(at);
         let chance = self.chance.fork();
         let node = network.nodes.iter().find(|node| node.address == at).expect("listed");
         let core = match node.role {
             Role::Mix(_) => Core::Mix(Box::new(
-                Mix::new(self.now, network, key, limits, chance).expect("a sound list"),
+                Mix::new(now, network, key, limits, chance).expect("a sound list"),
             )),
             Role::Exit => Core::Exit(Box::new(
-                Exit::new(self.now, network, key, Policy::default(), limits, chance)
+                Exit::new(now, network, key, Policy::default(), limits, chance)
                     .expect("a sound list"),
             )),
         };
         self.nodes.insert(at, core);
+    }
+
+    /// What the clocks of a node show.
+    pub fn now_at(&self, at: SocketAddr) -> Now {
+        let ahead = self.ahead.get(&at).copied().unwrap_or_default();
+        Now { time: self.now.time, date: self.now.date + ahead }
     }
 
     pub fn add_entry(&mut self, at: SocketAddr, limits: &Limits) {
@@ -217,7 +227,7 @@ impl World {
 
     /// Gives a node a datagram, as if it came over the wire.
     pub fn give(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Result<(), Dropped> {
-        let (now, mut out) = (self.now, std::mem::take(&mut self.out));
+        let (now, mut out) = (self.now_at(to), std::mem::take(&mut self.out));
         let mut bytes = bytes.to_vec();
         let given = match self.nodes.get_mut(&to) {
             Some(Core::Entry(entry)) => entry.receive(now, from, &mut bytes, &mut out),
@@ -324,7 +334,7 @@ impl World {
             }
             self.set_time(next);
             for at in self.nodes.keys().copied().collect::<Vec<_>>() {
-                let (now, mut out) = (self.now, std::mem::take(&mut self.out));
+                let (now, mut out) = (self.now_at(at), std::mem::take(&mut self.out));
                 match self.nodes.get_mut(&at).expect("listed above") {
                     Core::Entry(entry) => entry.tick(now, &mut out),
                     Core::Mix(mix) => mix.tick(now, &mut out),
