@@ -40,8 +40,8 @@ pub(crate) trait Role: Send {
 
     /// A cell came over a link.
     fn receive(&mut self, now: Now, from: std::net::SocketAddr, cell: &mut [u8], out: &mut Outbox);
-    /// A socket of the role's own can be read.
-    fn readable(&mut self, now: Now, number: u64, out: &mut Outbox);
+    /// A socket of the role's own can be read; at most `share` datagrams now.
+    fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox);
     /// Another thread asks for something.
     fn command(&mut self, now: Now, command: Self::Command, waiter: &Waiter, out: &mut Outbox);
     /// The core wants something that is not a send over a link.
@@ -163,8 +163,11 @@ impl<R: Role> Drive<R> {
         self.waiter.wait(Some(due - self.clock.now().time), ready);
 
         let now = self.clock.now();
+        // Where many sockets have one datagram each, asking each whether there are more would be
+        // one system call in three; where few have many, it is one in many.
+        let share = if ready.numbers().len() > SOCKETS_FEW { 1 } else { DATAGRAMS_AT_ONCE };
         for &number in ready.numbers() {
-            self.read(now, number);
+            self.read(now, number, share);
             if self.out.effects().len() > EFFECTS_MANY {
                 self.finish(now);
             }
@@ -177,7 +180,7 @@ impl<R: Role> Drive<R> {
         self.keep_time(now);
     }
 
-    fn read(&mut self, now: Now, number: u64) {
+    fn read(&mut self, now: Now, number: u64, share: usize) {
         let Self { role, links, inbox, out, .. } = self;
         match links.sockets.get(number as usize) {
             Some(Some(socket)) => {
@@ -185,7 +188,7 @@ impl<R: Role> Drive<R> {
                     inbox.each(|from, cell| role.receive(now, from, cell, out));
                 }
             }
-            _ => role.readable(now, number, out),
+            _ => role.readable(now, number, share, out),
         }
     }
 
@@ -249,5 +252,9 @@ impl<R: Role> Drive<R> {
 
 /// Fresh randomness once a minute (DESIGN section 3).
 const FEED_EVERY: Duration = Duration::from_secs(60);
+/// Datagrams read from one socket of a role before the others have their turn.
+const DATAGRAMS_AT_ONCE: usize = 32;
+/// Up to so many sockets at once are few.
+const SOCKETS_FEW: usize = 4;
 /// Effects of one turn after which they are performed before the next socket is read.
 const EFFECTS_MANY: usize = 1024;

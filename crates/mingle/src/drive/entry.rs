@@ -133,9 +133,9 @@ impl EntryRole {
     }
 
     /// Reads what applications sent to a door or to a relay.
-    fn read(&mut self, now: Now, number: u64, out: &mut Outbox) {
+    fn read(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..DATAGRAMS_AT_ONCE {
+        for _ in 0..share {
             let door = self.doors.get((number - OWN) as usize).map(|door| &door.socket);
             let relay = || self.relays.get(&number).map(|relay| &relay.socket);
             let Some(socket) = door.or_else(relay) else { break };
@@ -241,8 +241,8 @@ impl Role for EntryRole {
         let _ = self.core.receive(now, from, cell, out);
     }
 
-    fn readable(&mut self, now: Now, number: u64, out: &mut Outbox) {
-        self.read(now, number, out);
+    fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
+        self.read(now, number, share, out);
     }
 
     fn command(&mut self, now: Now, command: EntryCommand, waiter: &Waiter, out: &mut Outbox) {
@@ -331,5 +331,3 @@ impl From<Dropped> for Refused {
 
 /// Whoever gives no credentials shares chains with all who give none.
 const NO_CREDENTIALS: u64 = 0;
-/// Datagrams read from one socket before the others have their turn.
-const DATAGRAMS_AT_ONCE: usize = 32;

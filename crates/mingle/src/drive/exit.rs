@@ -111,9 +111,9 @@ impl Role for ExitRole {
         let _ = self.core.receive(now, from, cell, out);
     }
 
-    fn readable(&mut self, now: Now, number: u64, out: &mut Outbox) {
+    fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
         let Some((flow, socket)) = self.sockets.get(&number) else { return };
-        for _ in 0..REPLIES_AT_ONCE {
+        for _ in 0..share {
             let Some((from, payload)) = udp::receive_one(socket, &mut self.buffer) else { return };
             let _ = self.core.from_outside(now, *flow, from, payload, out);
         }
@@ -195,6 +195,3 @@ impl Closed {
         }
     }
 }
-
-/// Replies read from one socket before the others have their turn.
-const REPLIES_AT_ONCE: usize = 16;

@@ -33,7 +33,7 @@ impl Role for MixRole {
         let _ = self.core.receive(now, from, cell, out);
     }
 
-    fn readable(&mut self, _: Now, _: u64, _: &mut Outbox) {}
+    fn readable(&mut self, _: Now, _: u64, _: usize, _: &mut Outbox) {}
 
     fn command(&mut self, _: Now, command: Never, _: &Waiter, _: &mut Outbox) {
         match command {}
