@@ -10,14 +10,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mixing::Strategy;
 use serde_json::{Value, json};
 
 use super::load::{Asker, Echo, Load, Outcome};
-use crate::local::process::LocalNetwork;
-use crate::local::{self, Plan};
-use crate::{Error, raw, udp};
+use super::local::{Chain, MIXES, SIZE, progress};
+use crate::{Error, udp};
 
 #[derive(Args)]
 pub(in crate::command) struct Arguments {
@@ -29,8 +28,6 @@ pub(in crate::command) struct Arguments {
     seconds: u64,
 }
 
-const MIXES: u8 = 3;
-const SIZE: usize = 200;
 const CALLS_PER_SECOND: u64 = 50;
 const CHANNELS: usize = 64;
 const RATES: [u64; 8] = [5_000, 10_000, 20_000, 30_000, 40_000, 60_000, 80_000, 120_000];
@@ -43,7 +40,7 @@ pub(in crate::command) fn perform(arguments: &Arguments) -> Result<(), Error> {
     let progress = progress(arguments.json);
 
     progress.set_message("starting a chain (none) and as many plain relays");
-    let none = Chain::start(&program, Strategy::None)?;
+    let none = Chain::start(&program, Some(Strategy::None))?;
     let relays = Relays::start(&program, echo.address())?;
     progress.set_message(format!("round trip: {CALLS_PER_SECOND} echoes a second on each"));
     let (chain, plain) = round_trip(&none, &relays, &echo, time)?;
@@ -53,7 +50,7 @@ pub(in crate::command) fn perform(arguments: &Arguments) -> Result<(), Error> {
     drop(relays);
     let threshold = Strategy::Threshold { n: 16, timeout: Duration::from_millis(20) };
     progress.set_message("starting a chain (threshold 16, 20 ms)");
-    let mixing = Chain::start(&program, threshold)?;
+    let mixing = Chain::start(&program, Some(threshold))?;
     let rate_threshold =
         highest(&progress, "threshold", |rate| mixing.load(&echo, CHANNELS, rate, time))?;
     progress.finish_and_clear();
@@ -128,29 +125,6 @@ fn best(steps: &[(u64, Outcome)]) -> f64 {
     good.map(|(_, outcome)| outcome.answered as f64 / outcome.seconds).fold(0.0, f64::max)
 }
 
-/// A chain of processes, and the folder that goes with it.
-struct Chain {
-    network: LocalNetwork,
-    _folder: tempfile::TempDir,
-}
-
-impl Chain {
-    fn start(program: &Path, strategy: Strategy) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new().prefix("mingle-bench-").tempdir();
-        let folder = folder.map_err(|why| Error::system("a folder for the bench", why))?;
-        let root = folder.path().join("network");
-        let base_port = local::free_base_port()?;
-        local::create(&root, &Plan { mixes: MIXES, base_port, strategy: Some(strategy) })?;
-        Ok(Chain { network: LocalNetwork::start(program, &root)?, _folder: folder })
-    }
-
-    fn load(&self, echo: &Echo, sockets: usize, rate: u64, time: Duration) -> Load {
-        let to = self.network.ports().raw();
-        let header = raw::header(Ipv4Addr::LOCALHOST, echo.address().port()).to_vec();
-        Load { to, header, sockets, size: SIZE, rate, time }
-    }
-}
-
 /// As many relays as the chain has processes. Dropping them ends them.
 struct Relays {
     first: SocketAddr,
@@ -194,16 +168,6 @@ fn free_port() -> Result<SocketAddr, Error> {
     let socket = udp::plain((Ipv4Addr::LOCALHOST, 0).into());
     let address = socket.and_then(|socket| socket.local_addr());
     address.map_err(|why| Error::system("a socket", why))
-}
-
-fn progress(quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
-    let bar = ProgressBar::new_spinner().with_style(style.expect("a fixed template"));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 fn trip(outcome: &Outcome) -> Value {

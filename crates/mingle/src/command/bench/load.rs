@@ -155,6 +155,24 @@ impl Asker {
         datagram
     }
 
+    /// Keeps asking until an answer to a question of now comes; false when none came in time.
+    pub(in crate::command) fn served_again(&self, within: Duration) -> bool {
+        let began = self.elapsed();
+        let mut buffer = [0; 2048];
+        while self.elapsed() - began < within {
+            let _ = self.sockets[0].send(&self.datagram());
+            std::thread::sleep(Duration::from_millis(20));
+            while let Ok(size) = self.sockets[0].recv(&mut buffer) {
+                let sent = buffer[..size].first_chunk().map(|nanos| u64::from_be_bytes(*nanos));
+                // Answers that were under way when the node died do not count.
+                if sent.is_some_and(|sent| Duration::from_nanos(sent) > began) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// Sends at the rate and collects the answers.
     pub(in crate::command) fn run(&self) -> Result<Outcome, Error> {
         let waiter = Waiter::new()?;
