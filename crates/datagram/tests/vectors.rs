@@ -92,10 +92,8 @@ fn vectors(sealed: &[u8]) -> Vec<(&'static str, String)> {
     add("identity", public.as_bytes());
     let request = key_request(&public, 1, [5; 16]);
     add("key_request.check", &request[1216..]);
-    let mut with_cookie = [0; 32];
-    let context = "mingle link check with cookie v1";
-    cipher::derive(context, &[public.as_bytes(), &[8; 16]], &mut with_cookie);
-    add("check_with_cookie", &cipher::mac(&with_cookie, &[b"all bytes before"]));
+    let checked = with_cookie(&public, &[8; 16], b"all bytes before".to_vec());
+    add("check_with_cookie", &checked[16..]);
     add("signature", &identity.sign("mingle key list v1", b"a message").0);
     all
 }
@@ -172,6 +170,80 @@ fn a_node_answers_a_key_request_with_the_list_that_the_book_describes() {
     assert_eq!(number(40) - number(32), 3_600_000);
 }
 
+#[test]
+fn a_listed_opener_written_from_the_book_is_taken_for_who_it_is() {
+    for (forged, answered) in [(false, true), (true, false)] {
+        let mut world = World::new(network(&[1, 1], 1, None), 7);
+        let [one, two] = [0, 1].map(|at| world.network.nodes[at].clone());
+        let list = ask_keys(&mut world, two.address, &two.identity);
+        let (_, public) = read_list(&world, &list);
+        let mut chance = Chance::new([43; 32]);
+        let sealing = Sealing::begin(&public, OPENING, &mut chance);
+        let mut body = [0; 72];
+        body[..4].copy_from_slice(&LINK.to_be_bytes());
+        body[4..8].copy_from_slice(&one.identity.as_bytes()[..4]);
+        let proven = [
+            &one.identity.as_bytes()[..],
+            two.identity.as_bytes(),
+            &LINK.to_be_bytes(),
+            &sealing.fingerprint(),
+            world.network.name.as_bytes(),
+        ];
+        let mut proof = identity_key(&one.address).sign("mingle link proof v1", &proven.concat());
+        proof.0[0] ^= u8::from(forged);
+        body[8..].copy_from_slice(&proof.0);
+        let head = head(1, &public);
+        let (sealed, _) = sealing.finish(&head, &body);
+        let opening = with_check(&two.identity, [&head[..], &sealed].concat());
+        let given = world.give(address(ME), two.address, &opening);
+        assert_eq!(given.is_ok(), answered);
+        let answers = world.seen.iter().filter(|packet| packet.bytes.len() == 56);
+        let ours = answers.filter(|packet| packet.to == address(ME)).count();
+        assert_eq!(ours, usize::from(answered));
+    }
+}
+
+#[test]
+fn under_load_a_cookie_is_handed_out_and_lets_an_opening_in() {
+    let mut world = World::new(network(&[1], 1, None), 8);
+    let mix = world.network.nodes[0].clone();
+    let list = ask_keys(&mut world, mix.address, &mix.identity);
+    let (_, public) = read_list(&world, &list);
+    let mut chance = Chance::new([44; 32]);
+    let mut opening = |cookie: Option<[u8; 16]>| {
+        let head = head(if cookie.is_some() { 2 } else { 1 }, &public);
+        let mut body = [0; 72];
+        body[..4].copy_from_slice(&LINK.to_be_bytes());
+        let (sealed, _) = envelope::seal(&public, OPENING, &head, &body, &mut chance);
+        let bytes = [&head[..], &sealed].concat();
+        match cookie {
+            None => with_check(&mix.identity, bytes),
+            Some(cookie) => with_cookie(&mix.identity, &cookie, bytes),
+        }
+    };
+    // More openings than are taken without a cookie, from one address after another.
+    let cookie = (1..=200).find_map(|number| {
+        let from = address(&format!("10.7.{number}.1:700"));
+        let opening = opening(None);
+        let _ = world.give(from, mix.address, &opening);
+        let answer = world.seen.last().expect("something is answered").bytes.clone();
+        (answer.len() == 72).then_some((from, opening, answer))
+    });
+    let (from, refused, answer) = cookie.expect("a cookie under load");
+    assert_eq!(answer[..8], [0, 0, 0, 0, 5, 1, 0, 0]);
+    assert_eq!(answer[8..24], refused[1216..], "it names the opening's check");
+    let mut key = [0; 16];
+    cipher::derive("mingle link cookie v1", &[mix.identity.as_bytes()], &mut key);
+    let mut cookie: [u8; 16] = first(&answer[56..]);
+    Aead::new(&key)
+        .open(&first(&answer[24..]), &answer[8..24], &mut cookie, &first(&answer[40..]))
+        .expect("readable by who sent the opening");
+    let again = opening(Some(cookie));
+    assert!(world.give(address("10.7.201.1:700"), mix.address, &again).is_err(), "another address");
+    world.give(from, mix.address, &again).expect("its own");
+    assert_eq!(world.seen.last().map(|packet| packet.bytes.len()), Some(56));
+}
+
 /// The channel id that the client chooses to see.
 const BACKWARD: u32 = 0x0ABC_DE01;
 /// The link id that the client chooses to see.
@@ -209,8 +281,7 @@ impl Client {
 
         let mut chance = Chance::new([42; 32]);
         let sealing = Sealing::begin(&public, OPENING, &mut chance);
-        let hint = cipher::hash("mingle key hint v1", &[public.as_bytes()]);
-        let head = [0, 0, 0, 0, 1, 1, hint[0], hint[1]];
+        let head = head(1, &public);
         let mut body = [0; 72];
         body[..4].copy_from_slice(&LINK.to_be_bytes());
         let (sealed, exporter) = sealing.finish(&head, &body);
@@ -481,6 +552,21 @@ fn with_check(of: &Identity, mut bytes: Vec<u8>) -> Vec<u8> {
     let check = cipher::mac(&key, &[&bytes]);
     bytes.extend_from_slice(&check);
     bytes
+}
+
+fn with_cookie(of: &Identity, cookie: &[u8; 16], mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut key = [0; 32];
+    let context = "mingle link check with cookie v1";
+    cipher::derive(context, &[of.as_bytes(), cookie], &mut key);
+    let check = cipher::mac(&key, &[&bytes]);
+    bytes.extend_from_slice(&check);
+    bytes
+}
+
+/// The head of an opening to this key.
+fn head(kind: u8, key: &EnvelopePublic) -> [u8; 8] {
+    let hint = cipher::hash("mingle key hint v1", &[key.as_bytes()]);
+    [0, 0, 0, 0, kind, 1, hint[0], hint[1]]
 }
 
 /// Verifies a key list: whose it is, and the key.
