@@ -186,14 +186,30 @@ impl Epoch {
 
 /// Tells a node's few keys apart: the first two bytes of a hash of the public key.
 fn hint(key: &EnvelopePublic) -> u16 {
-    let hash = cipher::hash("mingle key hint v1", &[key.as_bytes()]);
-    u16::from_be_bytes([hash[0], hash[1]])
+    let [a, b, ..] = fingerprint(key);
+    u16::from_be_bytes([a, b])
+}
+
+/// Tells keys apart for people: it begins with the hint.
+pub(crate) fn fingerprint(key: &EnvelopePublic) -> [u8; 8] {
+    let mut fingerprint = [0; 8];
+    cipher::derive("mingle key hint v1", &[key.as_bytes()], &mut fingerprint);
+    fingerprint
 }
 
 fn signed(network: &str, list: &KeyList) -> Vec<u8> {
     let body = &list.as_bytes()[..KEY_LIST - 64];
     let length = (network.len() as u64).to_be_bytes();
     [&length, network.as_bytes(), body].concat()
+}
+
+/// The key in a list that its node signed.
+pub(crate) fn proved(network: &str, list: &KeyList) -> Result<EnvelopePublic, Dropped> {
+    let signature = Signature(list.signature);
+    Identity::from_bytes(list.identity)
+        .verify(SIGNING, &signed(network, list), &signature)
+        .map_err(|_| Dropped::BadKeyList)?;
+    EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)
 }
 
 /// What is known of other nodes' keys.
@@ -241,11 +257,7 @@ impl Directory {
         if !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
             return Err(Dropped::BadKeyList);
         }
-        let signature = Signature(list.signature);
-        identity
-            .verify(SIGNING, &signed(&network.name, &list), &signature)
-            .map_err(|_| Dropped::BadKeyList)?;
-        let key = EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)?;
+        let key = proved(&network.name, &list)?;
         let taken = self.taken.entry(identity).or_default();
         taken.retain(|at| now.time - *at < EPOCH);
         if taken.len() >= LISTS_PER_HOUR {
