@@ -236,7 +236,7 @@ impl Plan {
             entries: 5,
             small: ClassSettings::small(),
             large: ClassSettings::large(),
-            limits: Limits::default(),
+            limits: Limits { spare_channels: 0, ..Limits::default() },
             delays: (0..nodes).map(|a| (0..nodes).map(|b| delay(a, b)).collect()).collect(),
             drifts: vec![0; nodes],
             users: (0..users).map(user).collect(),

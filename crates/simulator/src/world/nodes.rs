@@ -165,9 +165,10 @@ impl World {
                 Effect::Deliver { association, source, bytes } => {
                     self.deliver(number, *association, *source, out.bytes(bytes));
                 }
-                Effect::Notice { association, .. } => {
+                Effect::Notice { association, notice } => {
                     let user = self.owners[number].get(association).copied().unwrap_or_default();
                     self.note(Happened::Notice { node: number as u16, user: user as u16 });
+                    self.log.remark(notice);
                 }
                 Effect::Outside { flow, to, bytes } => {
                     self.outside(number, *flow, *to, out.bytes(bytes));
