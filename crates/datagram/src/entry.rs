@@ -482,6 +482,9 @@ impl Entry {
         };
         let hop = channel.chain.get(named).map_or_else(String::new, name);
         let notice = Notice::Refused { hop, reason };
+        if let (Refusal::UnknownKey, Some(node)) = (reason, blamed) {
+            self.neighbours.directory.refused(now.time, node);
+        }
         if let Some(node) = blamed {
             self.avoided.insert(*node, now.time + AVOID_FOR);
         }

@@ -529,7 +529,7 @@ impl Neighbours {
         }
         figures.links = open - dead.len() as u64;
         figures.nodes_linked = self.newest.len() as u64;
-        figures.nodes_known = self.directory.all(now.time).count() as u64;
+        figures.nodes_known = self.directory.count(now.time) as u64;
         for id in dead {
             self.end(id);
         }

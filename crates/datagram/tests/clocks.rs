@@ -91,3 +91,31 @@ fn a_clock_a_day_ahead_at_a_restart_and_right_again_later_ends_no_service() {
         assert!(opens_anew(&mut world, 5 * SECOND), "{at}: {:?}", world.all_dropped());
     }
 }
+
+#[test]
+fn a_node_restarted_after_its_clock_was_put_back_is_served_again_within_seconds() {
+    for at in [mix_address(1, 1), mix_address(2, 1), address(EXIT)] {
+        let mut world = world(4);
+        world.ahead.insert(at, DAY);
+        world.start(at, &Limits { spare_channels: 0, ..Limits::default() });
+        world.run(5 * SECOND);
+        assert!(opens_anew(&mut world, 5 * SECOND));
+        // Its new list is a day older than the one that everybody has.
+        world.ahead.clear();
+        world.start(at, &Limits { spare_channels: 0, ..Limits::default() });
+        let association = world.open(ENTRY, Class::Small);
+        let replies = world.replies.len();
+        let start = world.now.time;
+        while world.replies.len() == replies {
+            let waited = world.now.time - start;
+            assert!(waited < 8 * SECOND, "{at}: {:?}", world.all_dropped());
+            world.send(ENTRY, association, "9.9.9.9:53", b"again");
+            world.run(SECOND / 10);
+        }
+        // And through the next changes of its key, before and after the other list has ended.
+        for _ in 0..8 {
+            world.run(1000 * SECOND);
+            assert!(opens_anew(&mut world, 5 * SECOND), "{at}: {:?}", world.all_dropped());
+        }
+    }
+}
