@@ -5,6 +5,7 @@ mod demo;
 mod init;
 mod network;
 mod run;
+mod status;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -24,13 +25,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a network
+    /// Make a network, show a list, check it
     #[command(subcommand)]
     Network(network::Command),
     /// Make the folder of one node for a real network
     Init(init::Arguments),
     /// Run the node in a folder until a signal
     Run(run::Arguments),
+    /// Say what the node of a folder does
+    Status(status::Arguments),
     /// Watch datagrams go through a whole network on this machine and come back
     Demo(demo::Arguments),
     /// Measure what it costs
@@ -64,6 +67,7 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Network(command) => network::perform(command),
         Command::Init(arguments) => init::perform(&arguments),
         Command::Run(arguments) => run::perform(&arguments),
+        Command::Status(arguments) => status::perform(&arguments),
         Command::Demo(arguments) => demo::perform(&arguments),
         Command::Bench(command) => bench::perform(&command),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),
