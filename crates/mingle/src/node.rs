@@ -110,13 +110,13 @@ impl Start {
         config: &Config,
     ) -> Result<Self, Error> {
         let node = config.node().clone();
-        let published = Arc::new(Published::new(About {
+        let about = About {
             name: node.name.clone(),
             role: node.role.name(),
             network: network.name.clone(),
-            nodes: network.nodes.len(),
             strategies: Class::ALL.map(|class| network.class(class).strategy.to_string()),
-        }));
+        };
+        let published = Arc::new(Published::new(about, network.nodes.len()));
         let mut tasks = JoinSet::new();
         for (listener, address) in
             http::bind(config.metrics()).await?.into_iter().zip(&config.metrics().listen)
@@ -196,11 +196,12 @@ impl Start {
 
     /// Gives everything to the node's thread.
     fn run<R: Role + 'static>(
-        self,
+        mut self,
         role: R,
         stop: Stop,
         inside: crate::drive::mailbox::Inside<R::Command>,
     ) -> Result<Node, Error> {
+        self.tasks.spawn(network::watch(self.network_path, inside.new_list()));
         let every = self.node.figures_every;
         let published = self.published.clone();
         let drive =
