@@ -122,7 +122,8 @@ impl Neighbours {
             news: Vec::new(),
             tier,
             keyring,
-            links: Slots::new(limits.links, Wear::Renew),
+            // Those that this side opens have room of their own, so that strangers cannot take it.
+            links: Slots::new(limits.links + 2 * Network::NODES_MAX, Wear::Renew),
             newest: BTreeMap::new(),
             approaches: BTreeMap::new(),
             gate,

@@ -109,6 +109,9 @@ impl Neighbours {
         }
         let opened = opening::accept(&self.network, keyring, opening)?;
         let leaving = self.admit(opened.opener.as_ref())?;
+        if self.links.len() >= self.limits.links {
+            return Err(Dropped::LinksFull);
+        }
         let room = self.links.insert(Line::Opening(me)).map_err(|_| Dropped::LinksFull)?;
         let (answer, keys) = opened.answer(room, chance);
         let link = self.open_link(now, opened.link, from, opened.opener, false, leaving, keys);
