@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::*;
@@ -218,4 +220,35 @@ fn two_exits_and_many_entries_over_ipv6_and_names_work_side_by_side() {
     let sources: BTreeSet<SocketAddr> = world.replies.iter().map(|reply| reply.1).collect();
     let expected = ["[2620:fe::fe]:53", "9.9.9.9:53", "[2620:fe::9]:53"].map(address);
     assert_eq!(sources, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_quiet_channel_gives_its_replay_bits_back_to_those_that_talk() {
+    let limits = Limits { windows: 1, ..limits() };
+    let mut world = World::with_limits(network(&[1], 1, Some(Strategy::None)), 9, &limits);
+    for talk in 0..4 {
+        let association = world.open(ENTRY, Class::Small);
+        world.send(ENTRY, association, "9.9.9.9:53", b"hello");
+        assert!(world.run_until(SOON, |world| world.replies.len() == talk * 11 + 1));
+        // Ten replies that come to the entry in the opposite order.
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let hold = held.clone();
+        world.tap = Box::new(move |packet| {
+            let to_entry = packet.to == address(ENTRY) && packet.bytes.len() == wire::SMALL;
+            if to_entry {
+                hold.borrow_mut().push(packet.clone());
+            }
+            !to_entry
+        });
+        for number in 0..10 {
+            world.send(ENTRY, association, "9.9.9.9:53", &[number]);
+        }
+        world.run(10 * MILLISECOND);
+        world.tap = Box::new(|_| true);
+        for packet in held.take().iter().rev() {
+            assert_eq!(world.give(packet.from, packet.to, &packet.bytes), Ok(()), "talk {talk}");
+        }
+        assert_eq!(world.replies.len(), talk * 11 + 11);
+        world.run(7 * SECOND);
+    }
 }
