@@ -449,3 +449,54 @@ fn nonsense_under_every_layer_ends_no_exit_and_no_mix() {
     world.run(20 * MILLISECOND);
     assert_eq!(world.replies.len(), replies + 1, "{:?}", world.all_dropped());
 }
+
+#[test]
+fn a_client_moves_with_the_token_it_was_sent_and_with_no_other() {
+    let mut world = World::new(network(&[1, 1], 1, Some(Strategy::None)), 26);
+    world.run(Duration::from_secs(1));
+    let mut client = Puppet::connect(&mut world, "198.51.102.1:1", first_mix(), None);
+    let (old, new) = (client.at, address("203.0.114.77:9"));
+    let goes_to = |world: &mut World, client: &mut Puppet| {
+        let (before, probe) = (world.seen.len(), client.control(&[6]));
+        let _ = world.give(old, first_mix(), &probe);
+        world.run(MILLISECOND);
+        let answers = world.seen[before..].iter().filter(|p| p.from == first_mix());
+        answers.map(|p| p.to).filter(|to| [old, new].contains(to)).collect::<Vec<_>>()
+    };
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // Tokens before any challenge, from there and from here.
+    let token = Message::Token { token: [0; 16] }.to_wire();
+    for from in [new, old] {
+        let cell = client.control(&token);
+        assert_eq!(world.give(from, first_mix(), &cell), Ok(()));
+    }
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // The challenge has left for the new address; any other token is void.
+    let cell = client.control(&[6]);
+    assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    world.run(MILLISECOND);
+    for wrong in [[0; 16], [1; 16], [0xFF; 16]] {
+        let cell = client.control(&Message::Token { token: wrong }.to_wire());
+        assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    }
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // Read with the link's key, it is good.
+    client.read = 0;
+    let mut token = None;
+    for packet in world.seen.iter().filter(|p| p.to == new) {
+        let mut cell = packet.bytes.clone();
+        let (channel, sequence) = client.link.decipher(&cell).expect("the mix is honest");
+        assert_eq!(channel, Id::ZERO);
+        let Ok(content) = client.link.open_control(sequence, &mut cell) else { continue };
+        if let Ok(Some(Message::Challenge { token: sent })) = Reader(content).next() {
+            token = Some(sent);
+        }
+    }
+    let token = token.expect("a challenge was sent there");
+    let cell = client.control(&Message::Token { token }.to_wire());
+    assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    let probe = client.control(&[6]);
+    let before = world.seen.len();
+    assert_eq!(world.give(new, first_mix(), &probe), Ok(()));
+    assert!(world.seen[before..].iter().any(|p| p.to == new), "the link has moved");
+}
