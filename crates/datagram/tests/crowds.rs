@@ -112,11 +112,11 @@ fn an_exit_that_is_gone_is_told_by_the_mix_before_it_and_another_is_taken() {
     let mut world = World::new(network(&[1, 1], 2, Some(Strategy::None)), 4);
     world.run(2 * SECOND);
     world.nodes.remove(&address(EXIT));
-    // Who asks before the mix has found out hears nothing for three seconds, and asks again.
-    let notices = refused_then_served(&mut world, 10 * SECOND);
-    assert_eq!(notices[0], Notice::Unconfirmed);
-    // Who asks later is told, also when it has been gone for long.
+    // Who asks before the mix has found out is told as soon as it has.
     let refusal = Notice::Refused { hop: "mix-2-1".into(), reason: Refusal::NextUnreachable };
+    let notices = refused_then_served(&mut world, 5 * SECOND);
+    assert_eq!(notices, [refusal.clone()]);
+    // Who asks later is told too, also when it has been gone for long.
     world.run(60 * SECOND);
     let notices = refused_then_served(&mut world, 5 * SECOND);
     assert!(notices.contains(&refusal), "{notices:?}");
