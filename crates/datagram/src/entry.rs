@@ -158,6 +158,7 @@ struct Channel {
     last: Time,
     /// A spare: when its next dummy leaves, so that the hops keep it.
     dummy_at: Time,
+    began: Time,
     ends: Time,
 }
 
@@ -486,7 +487,7 @@ impl Entry {
         let hop = channel.chain.get(named).map_or_else(String::new, name);
         let notice = Notice::Refused { hop, reason };
         if let (Refusal::UnknownKey, Some(node)) = (reason, blamed) {
-            self.neighbours.directory.refused(now.time, node);
+            self.neighbours.directory.refused(now.time, node, channel.began);
         }
         if let Some(node) = blamed {
             self.avoided.insert(*node, now.time + AVOID_FOR);

@@ -231,6 +231,8 @@ pub(crate) struct Known {
     pub(crate) list: Arc<[u8]>,
     begins: u64,
     usable_until: Time,
+    /// When set-ups began to be sealed to it.
+    since: Time,
 }
 
 impl Directory {
@@ -271,7 +273,7 @@ impl Directory {
         let (hint, list) = (hint(&key), Arc::from(&bytes[..]));
         let usable_until = now.time + EPOCH + GRACE;
         let lists = if older { &mut self.others } else { &mut self.known };
-        lists.insert(identity, Known { key, hint, list, begins, usable_until });
+        lists.insert(identity, Known { key, hint, list, begins, usable_until, since: now.time });
         Ok(Some(identity))
     }
 
@@ -282,11 +284,16 @@ impl Directory {
     }
 
     /// Its node does not have this key, says somebody: the other list, if there is one, may be
-    /// right. Who says so wrongly gains nothing: the next refusal turns it round again.
-    pub(crate) fn refused(&mut self, now: Time, identity: &Identity) {
+    /// right. Who says so wrongly gains nothing: the next refusal turns it round again. Of many
+    /// set-ups that were sealed to one key only the first counts: an even number of refusals would
+    /// leave everything as it was.
+    pub(crate) fn refused(&mut self, now: Time, identity: &Identity, sealed: Time) {
+        if self.known.get(identity).is_some_and(|known| known.since > sealed) {
+            return;
+        }
         let other = self.others.remove(identity).filter(|other| other.usable_until > now);
         if let Some(other) = other
-            && let Some(known) = self.known.insert(*identity, other)
+            && let Some(known) = self.known.insert(*identity, Known { since: now, ..other })
         {
             self.others.insert(*identity, known);
         }

@@ -101,6 +101,7 @@ impl Entry {
             next: 0,
             window: Window::default(),
             joiner: Joiner::default(),
+            began: now.time,
             last: now.time,
             dummy_at: now.time,
             ends: now.time + self.lifetime.duration(),
