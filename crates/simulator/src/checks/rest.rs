@@ -24,11 +24,13 @@ pub fn verdict(plan: &Plan, nodes: &[Node], sockets: &[usize]) -> Result<(), Bro
         let Some(core) = &node.core else { continue };
         let figures = core.figures();
         let spares = if node.tier == 0 { 2 * plan.limits.spare_channels as u64 } else { u64::MAX };
-        let waiting = figures.pools.iter().flatten().map(|pool| pool.waiting).sum();
+        let dummies = (plan.entries * 4 * plan.limits.spare_channels) as u64;
+        let waiting: u64 = figures.pools.iter().flatten().map(|pool| pool.waiting).sum();
         let links = resting_links(plan, nodes, number);
         let tables = [
             ("channels", figures.channels, figures.channels.min(spares)),
-            ("cells in pools", waiting, 0),
+            // Spares send dummies, which may wait at any moment.
+            ("cells in pools", waiting, waiting.min(dummies)),
             ("links", figures.links, links),
             ("sockets", sockets[number] as u64, 0),
         ];
