@@ -5,6 +5,7 @@ mod demo;
 mod init;
 mod network;
 mod run;
+mod sim;
 mod status;
 
 use std::io::Read;
@@ -39,6 +40,8 @@ enum Command {
     /// Measure what it costs
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Run made-up worlds of the chain under faults and check what must hold
+    Sim(sim::Arguments),
     #[command(hide = true)]
     DemoPart(demo::part::Arguments),
     #[command(hide = true)]
@@ -70,6 +73,7 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Status(arguments) => status::perform(&arguments),
         Command::Demo(arguments) => demo::perform(&arguments),
         Command::Bench(command) => bench::perform(&command),
+        Command::Sim(arguments) => sim::perform(&arguments),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),
         Command::BenchRelay(arguments) => bench::relay::perform(&arguments),
     }

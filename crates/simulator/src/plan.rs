@@ -197,6 +197,12 @@ impl Plan {
         faults.chain(self.users.iter().map(|user| user.starts)).max().unwrap_or_default()
     }
 
+    /// Lets the users send for so long, but never less than recovery needs.
+    pub fn last(&mut self, lasts: Duration) {
+        let least = self.quiet_from() + self.profile.recovery() + Duration::from_secs(2);
+        self.ends = lasts.max(least);
+    }
+
     /// One sentence about the world.
     pub fn summary(&self) -> String {
         format!(
