@@ -5,6 +5,7 @@
 mod support;
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datagram::wire::{LARGE, LARGE_LEAST};
 use serde_json::Value;
@@ -84,6 +85,72 @@ fn a_chain_works_over_paths_that_are_slow_and_drop_bursts() {
     hosts.run(LARGE, |host| host == EXIT);
     works(&hosts, 3);
     hosts.stop();
+}
+
+#[test]
+fn a_chain_works_while_paths_change_and_overtake_themselves() {
+    let Some(mut hosts) = hosts("paths that change") else { return };
+    let turning = [ENTRY, MIX_1, MIX_2];
+    for host in turning {
+        hosts.second_way(host);
+    }
+    hosts.run(LARGE, |host| host == MIX_2);
+    // What queues on the slow way is overtaken by what is sent after the turn back.
+    let end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _end = SetOnDrop(&end);
+        scope.spawn(|| {
+            for second in [true, false].into_iter().cycle() {
+                for host in turning {
+                    hosts.turn(host, second);
+                }
+                if end.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        wait_overtaken(&hosts);
+        works(&hosts, 10);
+    });
+    for host in turning {
+        let space = hosts.space(host);
+        let sent = ["path", "slow"].map(|device| space.sent(device));
+        assert!(sent.iter().all(|&packets| packets > 20), "{host}: {sent:?}");
+    }
+    hosts.stop();
+}
+
+/// Waits until a plain datagram from the entry's host is overtaken by a later one.
+fn wait_overtaken(hosts: &Hosts) {
+    let host = |host| Hosts::address(host, false, 0).to_string();
+    let from = hosts.space(ENTRY).within(|| application_at(&host(ENTRY)));
+    let to = hosts.space(WORLD).within(|| application_at(&host(WORLD)));
+    to.set_nonblocking(true).unwrap();
+    let (mut number, mut highest) = (0u32, 0);
+    wait_until("a datagram is overtaken", || {
+        for _ in 0..8 {
+            number += 1;
+            let datagram = [&number.to_be_bytes()[..], &[0; 1000]].concat();
+            from.send_to(&datagram, to.local_addr().unwrap()).unwrap();
+        }
+        let mut overtaken = false;
+        let mut buffer = [0; 1100];
+        while to.recv(&mut buffer).is_ok() {
+            let came = u32::from_be_bytes(*buffer.first_chunk().unwrap());
+            overtaken |= came < highest;
+            highest = highest.max(came);
+        }
+        overtaken
+    });
+}
+
+/// Ends another thread also when this one panics.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

@@ -55,6 +55,16 @@ impl Space {
         run("ip", &[&["-n", &self.name], arguments].concat())
     }
 
+    /// How many packets this host sent over a device.
+    pub fn sent(&self, device: &str) -> u64 {
+        let table = self.within(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+        let counts = table.lines().find_map(|line| line.trim().strip_prefix(device));
+        // After the name, from 0: eight columns of what came, then bytes and packets of what went.
+        let sent =
+            counts.and_then(|counts| counts.trim_start_matches(':').split_whitespace().nth(9));
+        sent.unwrap().parse().unwrap()
+    }
+
     /// Shapes what this host sends to its router.
     pub fn shape(&self, discipline: &[&str]) -> Result<(), String> {
         let add = ["-n", &self.name, "qdisc", "add", "dev", "path", "root"];
@@ -102,9 +112,14 @@ impl Hosts {
     pub fn new() -> Result<Hosts, String> {
         let hub = Space::new()?;
         hub.within(|| {
-            for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-                let path = Path::new("/proc/sys/net").join(file);
-                fs::write(path, "1").unwrap();
+            for (file, value) in [
+                ("ipv4/ip_forward", "1"),
+                ("ipv6/conf/all/forwarding", "1"),
+                // A host with two ways sends from one address over both.
+                ("ipv4/conf/all/rp_filter", "0"),
+                ("ipv4/conf/default/rp_filter", "0"),
+            ] {
+                fs::write(Path::new("/proc/sys/net").join(file), value).unwrap();
             }
         });
         let mut spaces = vec![hub];
@@ -150,6 +165,32 @@ impl Hosts {
         let mtu = mtu.to_string();
         self.spaces[host].ip(&["link", "set", "path", "mtu", &mtu]).unwrap();
         self.spaces[0].ip(&["link", "set", &format!("down-{host}"), "mtu", &mtu]).unwrap();
+    }
+
+    /// Gives a host a second way to the router, with delay as queues have it and loss.
+    pub fn second_way(&self, host: usize) {
+        let down = format!("slow-{host}");
+        let link = ["link", "add", "slow", "type", "veth", "peer", "name", &down, "netns"];
+        self.spaces[host].ip(&[&link[..], &[&self.spaces[0].name]].concat()).unwrap();
+        for (space, device, last) in [(&self.spaces[host], "slow", 2), (&self.spaces[0], &*down, 1)]
+        {
+            let v4 = format!("10.78.{host}.{last}/24");
+            let v6 = format!("fd78:{host}::{last}/64");
+            space.ip(&["address", "add", &v4, "dev", device]).unwrap();
+            space.ip(&["address", "add", &v6, "dev", device, "nodad"]).unwrap();
+            space.ip(&["link", "set", device, "up"]).unwrap();
+        }
+        let queue = ["rate", "1mbit", "burst", "2kb", "latency", "100ms"];
+        let add = ["-n", &self.spaces[host].name, "qdisc", "add", "dev", "slow", "root", "tbf"];
+        run("tc", &[&add[..], &queue].concat()).unwrap();
+    }
+
+    /// Sends what a host sends from now on over its second way, or its first.
+    pub fn turn(&self, host: usize, second: bool) {
+        let net = if second { "78" } else { "77" };
+        let (v4, v6) = (format!("10.{net}.{host}.1"), format!("fd{net}:{host}::1"));
+        self.spaces[host].ip(&["route", "replace", "default", "via", &v4]).unwrap();
+        self.spaces[host].ip(&["-6", "route", "replace", "default", "via", &v6]).unwrap();
     }
 
     /// Where the network's folder is.
