@@ -149,7 +149,14 @@ impl Published {
     pub fn new(about: About, listed: usize) -> Self {
         let (ready, complete) = (AtomicBool::new(false), AtomicBool::new(false));
         let listed = AtomicUsize::new(listed);
-        Published { about, listed, ready, complete, started: OnceLock::new(), snapshot: Mutex::new(None) }
+        Published {
+            about,
+            listed,
+            ready,
+            complete,
+            started: OnceLock::new(),
+            snapshot: Mutex::new(None),
+        }
     }
 
     /// What never changes.
