@@ -42,7 +42,7 @@ pub const FIRST_MIXES: usize = 3;
 /// Set-ups under way at once; others wait, so that many channels at once do not melt the chain.
 pub const SET_UPS_UNDER_WAY: usize = 64;
 /// How long a set-up may take before another is tried.
-pub const SET_UP_FOR: Duration = Duration::from_secs(3);
+pub const SET_UP_FOR: Duration = Duration::from_millis(3_500);
 /// The pause before the first further try; doubled each time, up to the longest.
 pub const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// The longest pause between two tries.
@@ -111,6 +111,8 @@ pub struct Entry {
     under_way: usize,
     /// The classes that somebody has used: only for those spares are kept.
     spared: [bool; 2],
+    /// No spare is begun before.
+    spares_at: Time,
     begin_at: Option<Time>,
     avoided: BTreeMap<Identity, Time>,
     stores: [Store; 2],
@@ -197,6 +199,7 @@ impl Entry {
             wanting: BTreeSet::new(),
             under_way: 0,
             spared: [false, true],
+            spares_at: now.time,
             begin_at: None,
             avoided: BTreeMap::new(),
             stores: WINDOWS.map(|width| Store::new(limits.windows, width)),
@@ -540,7 +543,8 @@ impl Entry {
                     self.end(now, pointer.half);
                 }
                 if let Some(node) = peer {
-                    self.neighbours.want(now, node);
+                    // A link that was replaced is not missed.
+                    self.neighbours.link_to(now, &node);
                 }
             }
             News::Linked { .. } => {
@@ -560,6 +564,9 @@ impl Entry {
     /// A channel is gone; its association gets another if anything waits, or was under way.
     fn end(&mut self, now: Now, id: Id) {
         let Some(channel) = self.remove(id) else { return };
+        if channel.association == Association::NOBODY {
+            self.rest_spares(now, chains::SPARE_AFTER_FAILURE);
+        }
         let association = channel.association;
         let Some(assoc) = self.associations.get_mut(association.0) else { return };
         if assoc.current == Some(id) {

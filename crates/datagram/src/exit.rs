@@ -36,6 +36,7 @@ use crate::network::{Class, Error, Network, Role};
 use crate::outbox::{Dropped, Outbox};
 use crate::policy::Policy;
 use crate::rate::Rate;
+use crate::repeats::Repeats;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{self, CELL_OVERHEAD, LAST_SEQUENCE, TAG};
 
@@ -70,6 +71,7 @@ pub struct Exit {
     questions: Slots<Asked>,
     stores: [Store; 2],
     room: Room,
+    repeats: Repeats,
     limits: Limits,
     chance: Chance,
     figures: Figures,
@@ -147,6 +149,7 @@ impl Exit {
             questions: Slots::new(limits.questions, Wear::Renew),
             stores: WINDOWS.map(|width| Store::new(limits.windows, width)),
             room: Room::new(limits.reassembly_bytes),
+            repeats: Repeats::default(),
             limits,
             chance,
             figures: Figures::default(),
@@ -355,6 +358,13 @@ impl Exit {
 
     /// Does what is due. To be called after each batch of `receive` and at `wake_at`.
     pub fn tick(&mut self, now: Now, out: &mut Outbox) {
+        let unused =
+            |id| self.channels.get(id).is_some_and(|channel: &Channel| channel.last.is_none());
+        for (id, message) in self.repeats.due(now.time, unused) {
+            if let Some(channel) = self.channels.get(id) {
+                self.neighbours.say(now, channel.back.0, &message);
+            }
+        }
         if now.time >= self.sweep_at {
             self.sweep(now, out);
             self.sweep_at = now.time + SWEEP_EVERY;
@@ -365,7 +375,8 @@ impl Exit {
 
     /// When `tick` is wanted next; a time in the past means at once.
     pub fn wake_at(&self) -> Option<Time> {
-        Some(self.sweep_at.min(self.neighbours.wake_at()))
+        let others = [self.sweep_at, self.neighbours.wake_at()].into_iter();
+        others.chain(self.repeats.wake_at()).min()
     }
 
     /// Tells clients and neighbours, and ends all channels.

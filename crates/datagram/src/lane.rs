@@ -168,7 +168,7 @@ impl Lane {
     pub(crate) fn insert_cell(
         &mut self,
         now: Now,
-        parting: (Id, Id, Id),
+        (link, from, label): (Id, Id, u64),
         (channel, sequence): (Id, u32),
         write: impl FnOnce(&mut [u8]),
         chance: &mut Chance,
@@ -176,15 +176,12 @@ impl Lane {
         if self.pool.len() >= self.pool.limit() {
             return Err(Dropped::PoolFull);
         }
-        let (link, from, label) = parting;
         let place = self.slab.take();
         let room = self.slab.get_mut(place);
         room.fill(0);
         write(room);
         let parting = Parting { link, from, what: What::Cell { channel, sequence, place } };
-        self.pool
-            .insert(now, label.to_wire().into(), parting, chance)
-            .expect("its length was looked at above");
+        self.pool.insert(now, label, parting, chance).expect("its length was looked at above");
         Ok(())
     }
 

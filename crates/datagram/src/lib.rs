@@ -37,6 +37,7 @@ pub mod outbox;
 mod parcel;
 pub mod policy;
 mod rate;
+mod repeats;
 mod setup;
 pub mod slots;
 pub mod wire;

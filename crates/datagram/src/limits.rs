@@ -32,6 +32,8 @@ pub struct Limits {
     pub openings_before_cookies: u32,
     /// Key requests answered per second.
     pub key_requests_per_second: u32,
+    /// Key requests answered per second for one source (/32, /56), and at once.
+    pub key_requests_per_source: u32,
     /// Set-ups worked on per second over one link.
     pub set_ups_per_link: u32,
     /// Set-ups of clients worked on per second for one source (/32, /56).
@@ -87,6 +89,7 @@ impl Default for Limits {
             openings_per_source: 20,
             openings_before_cookies: 100,
             key_requests_per_second: 1_000,
+            key_requests_per_source: 50,
             set_ups_per_link: 2_000,
             set_ups_per_source: 500,
             remembered: 1_000_000,

@@ -20,6 +20,7 @@ use mixing::replay::{Store, Window};
 use mixing::time::Time;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::keyring::EPOCH;
 use crate::lane::Direction;
 use crate::message::{self, Message};
 use crate::network::Class;
@@ -30,12 +31,13 @@ use crate::rate::Rate;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{CELL_OVERHEAD, CellHead, Header};
 
-/// A link between listed nodes, or of a client with channels, that was silent so long is probed.
+/// A link between listed nodes, or of a client with channels, that was silent so long, or up to a
+/// quarter less, is probed.
 pub const PROBE_IDLE: Duration = Duration::from_secs(20);
 /// A link over which something was sent, but nothing heard for so long, is probed.
 pub const PROBE_BUSY: Duration = Duration::from_millis(600);
 /// The pause between two probes that are not answered.
-pub const PROBE_AGAIN: Duration = Duration::from_millis(500);
+pub const PROBE_AGAIN: Duration = Duration::from_millis(400);
 /// After so many probes without an answer the link is dead.
 pub const PROBES_MAX: u32 = 5;
 /// A link that its opener never used is forgotten after so long.
@@ -104,6 +106,9 @@ pub(crate) struct Link {
     unanswered_since: Option<Time>,
     probes: u32,
     probe_at: Time,
+    /// How long this link may be silent before it is probed: drawn anew with each probe, so that
+    /// the links of a node do not beat together.
+    idle: Duration,
     moving: Option<Moving>,
 }
 
@@ -155,6 +160,7 @@ impl Link {
             unanswered_since: None,
             probes: 0,
             probe_at: now + PROBE_IDLE,
+            idle: PROBE_IDLE,
             moving: None,
         }
     }
@@ -204,7 +210,7 @@ impl Link {
         self.heard = Some(now);
         self.unanswered_since = None;
         self.probes = 0;
-        self.probe_at = now + PROBE_IDLE;
+        self.probe_at = now + self.idle;
     }
 
     /// Notes that something was sent which makes the neighbour answer, if only to a probe.
@@ -264,14 +270,19 @@ impl Link {
         }
         self.probes += 1;
         self.say(&Message::Probe);
-        // Jittered, so that the links of a node do not beat together.
+        self.idle = PROBE_IDLE.mul_f64(0.75 + chance.unit() / 4.0);
         self.probe_at = now + PROBE_AGAIN + PROBE_AGAIN.mul_f64(chance.unit() / 4.0);
         Health::Well
     }
 
-    /// Whether so many channel ids were used up that a new link should take over.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.channels.retired() >= WORN_AT || self.next_control >= u32::MAX / 2
+    /// Whether a new link should take over: this one is old, or many of its ids were used up.
+    ///
+    /// A link's keys live as long as the link. Once they are an epoch old, new channels get a new
+    /// link, so that whoever seizes a node's memory reads the headers of that time and no others.
+    pub(crate) fn is_worn(&self, now: Time) -> bool {
+        now - self.opened >= EPOCH
+            || self.channels.retired() >= WORN_AT
+            || self.next_control >= u32::MAX / 2
     }
 
     /// Sends what was said and the pieces that are due. Returns the channels of set-ups that the

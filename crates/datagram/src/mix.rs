@@ -32,6 +32,7 @@ use crate::message::Refusal;
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network, Role};
 use crate::outbox::{Dropped, Outbox};
+use crate::repeats::Repeats;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{self, LAST_SEQUENCE};
 
@@ -52,6 +53,7 @@ pub struct Mix {
     set_ups: Pool<SetUp>,
     /// Set-ups whose next hop has no open link yet.
     unlinked: BTreeMap<Identity, Vec<SetUp>>,
+    repeats: Repeats,
     limits: Limits,
     chance: Chance,
     figures: Figures,
@@ -128,6 +130,7 @@ impl Mix {
             channels: Slots::new(limits.channels, Wear::Renew),
             set_ups,
             unlinked: BTreeMap::new(),
+            repeats: Repeats::default(),
             limits,
             chance,
             figures: Figures::default(),
@@ -214,6 +217,7 @@ impl Mix {
         for set_up in leaving {
             self.ask(now, set_up);
         }
+        self.confirm_again(now);
         if now.time >= self.sweep_at {
             self.sweep(now);
             self.sweep_at = now.time + SWEEP_EVERY;
@@ -226,7 +230,7 @@ impl Mix {
     pub fn wake_at(&self) -> Option<Time> {
         let lanes = self.lanes.iter().flatten().filter_map(Lane::wake_at);
         let others = [self.sweep_at, self.neighbours.wake_at()];
-        lanes.chain(self.set_ups.wake_at()).chain(others).min()
+        lanes.chain(self.set_ups.wake_at()).chain(self.repeats.wake_at()).chain(others).min()
     }
 
     /// Lets everything go that waits, tells clients and neighbours, and ends all channels.
@@ -374,7 +378,8 @@ impl Mix {
                     self.end_of(now, pointer, reason);
                 }
                 if let (true, Some(node)) = (ours, peer) {
-                    self.neighbours.want(now, node);
+                    // A link that was replaced is not missed.
+                    self.neighbours.link_to(now, &node);
                 }
                 Ok(())
             }

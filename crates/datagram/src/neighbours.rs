@@ -113,6 +113,7 @@ impl Neighbours {
             knocks: Rate::new(limits.openings_before_cookies.into(), time),
             sources: Sources::new(limits.openings_per_source.into(), time, chance),
             key_requests: Rate::new(limits.key_requests_per_second.into(), time),
+            key_sources: Sources::new(limits.key_requests_per_source.into(), time, chance),
             set_ups: Sources::new(limits.set_ups_per_source.into(), time, chance),
             parcels: 0,
         };
@@ -392,7 +393,7 @@ impl Neighbours {
     /// The open link that channels to this node should use; begins to open one if there is none.
     pub(crate) fn link_to(&mut self, now: Now, node: &Identity) -> Option<Id> {
         let newest = self.newest.get(node).copied();
-        if newest.is_none_or(|id| self.link(id).is_none_or(Link::is_worn)) {
+        if newest.is_none_or(|id| self.link(id).is_none_or(|link| link.is_worn(now.time))) {
             self.want(now, *node);
         }
         newest

@@ -142,6 +142,10 @@ impl Network {
     /// The most nodes a list may have.
     pub const NODES_MAX: usize = 1000;
 
+    /// The longest that a strategy may let a cell wait at one mix: with five of them a set-up must
+    /// still be confirmed in time.
+    pub const WAIT_MAX: Duration = Duration::from_millis(400);
+
     /// Checks everything that the cores rely on.
     ///
     /// # Errors
@@ -156,6 +160,9 @@ impl Network {
                 return Err(Error::CellSize(class));
             }
             settings.strategy.check().map_err(|_| Error::Strategy(class))?;
+            if settings.strategy.longest() > Self::WAIT_MAX {
+                return Err(Error::Strategy(class));
+            }
         }
         // Cells of the two classes must never be of one size, on whatever link they meet.
         let apart = self.large.cell_size.saturating_sub(self.small.cell_size);
@@ -263,7 +270,11 @@ impl fmt::Display for Error {
                 wire::LARGE_LEAST,
                 wire::LARGE
             ),
-            Error::Strategy(class) => write!(f, "strategy of class {class} makes no sense"),
+            Error::Strategy(class) => write!(
+                f,
+                "strategy of class {class} makes no sense, or lets cells wait longer than {} ms",
+                Network::WAIT_MAX.as_millis()
+            ),
             Error::ClassesAlike => write!(f, "the cell sizes of the classes are too near"),
             Error::IdentityTwice(name) => write!(f, "identity of node {name} is listed twice"),
             Error::AddressTwice(name) => write!(f, "address of node {name} is listed twice"),

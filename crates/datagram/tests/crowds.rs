@@ -115,7 +115,7 @@ fn an_exit_that_is_gone_is_told_by_the_mix_before_it_and_another_is_taken() {
     // Who asks before the mix has found out is told as soon as it has.
     let refusal = Notice::Refused { hop: "mix-2-1".into(), reason: Refusal::NextUnreachable };
     let notices = refused_then_served(&mut world, 5 * SECOND);
-    assert_eq!(notices, [refusal.clone()]);
+    assert_eq!(notices, std::slice::from_ref(&refusal));
     // Who asks later is told too, also when it has been gone for long.
     world.run(60 * SECOND);
     let notices = refused_then_served(&mut world, 5 * SECOND);
@@ -251,4 +251,22 @@ fn a_quiet_channel_gives_its_replay_bits_back_to_those_that_talk() {
         assert_eq!(world.replies.len(), talk * 11 + 11);
         world.run(7 * SECOND);
     }
+}
+
+#[test]
+fn a_lost_confirmation_costs_less_than_a_new_set_up() {
+    let mut world = World::new(network(&[1, 1, 1], 1, Some(Strategy::None)), 6);
+    world.run(2 * SECOND);
+    world.tap = Box::new(|packet| packet.from != address(EXIT));
+    let began = world.now.time;
+    let association = world.open(ENTRY, Class::Small);
+    world.send(ENTRY, association, "9.9.9.9:53", b"x");
+    let opened = |world: &World| world.figures(address(EXIT)).channels_opened == 1;
+    assert!(world.run_until(SECOND, opened));
+    world.run(SECOND / 20);
+    world.tap = Box::new(|_| true);
+    assert!(world.run_until(5 * SECOND, |world| !world.replies.is_empty()));
+    let took = world.now.time - began;
+    assert!(took < SECOND, "{took:?}");
+    assert_eq!(world.figures(address(EXIT)).channels_opened, 1, "the first set-up served");
 }

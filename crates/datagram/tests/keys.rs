@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use datagram::keys::Question;
-use datagram::{Dropped, Network, wire};
+use datagram::{Dropped, Limits, Network, wire};
 use mixing::Strategy;
 use mixing::time::Date;
 
@@ -12,7 +12,9 @@ const ASKER: &str = "203.0.113.7:700";
 
 fn small_world() -> (World, Network) {
     let network = network(&[1], 1, Some(Strategy::None));
-    (World::new(network.clone(), 1), network)
+    // One source asks for every length there is.
+    let limits = Limits { key_requests_per_source: 1_000, ..Limits::default() };
+    (World::with_limits(network.clone(), 1, &limits), network)
 }
 
 /// Asks a node; the answers.

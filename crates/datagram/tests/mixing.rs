@@ -167,7 +167,7 @@ fn ten_thousand(strategy: Strategy) {
             *there.entry(arrival.payload.clone()).or_default() += 1;
         }
         let disorder = world.arrivals.windows(2).filter(|w| w[0].payload > w[1].payload).count();
-        assert!(disorder > 2_000, "{strategy}: the wire was reordered {disorder} times");
+        assert_eq!(disorder, 0, "{strategy}: a channel keeps its own order");
         assert_eq!((there.len(), world.replies.len()), (10_000, 10_000), "{strategy} {class}");
         world.replies.clear();
     }

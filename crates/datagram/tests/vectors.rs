@@ -442,7 +442,8 @@ impl Client {
         self.ask(world, &envelope);
         world.run(Duration::from_secs(1));
         let confirmations = self.hear(world);
-        let [confirmation] = &confirmations[..] else { panic!("one confirmation comes") };
+        let [confirmation, again @ ..] = &confirmations[..] else { panic!("none came") };
+        assert!(again.iter().all(|more| more == confirmation), "said again, and the same");
         assert_eq!(confirmation[..4], BACKWARD.to_be_bytes());
         let proof = hops
             .iter()

@@ -21,8 +21,8 @@ pub mod wait;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datagram::{Figures, Network};
 use datagram::outbox::{Effect, Outbox};
+use datagram::{Figures, Network};
 use mixing::time::{Now, Time};
 
 use crate::Error;

@@ -25,6 +25,10 @@ use super::{BEGIN_EVERY, FIRST_MIXES, SET_UP_FOR, SET_UPS_UNDER_WAY, SUCCEEDED_F
 
 /// A spare sends a dummy at random times up to so far apart.
 const DUMMY_EVERY: Duration = Duration::from_secs(100);
+/// How long after one was taken the next spare is begun, at the least; twice that at the most.
+const SPARE_AFTER: Duration = Duration::from_secs(2);
+/// How long after one failed the next spare is begun, at the least; twice that at the most.
+pub(super) const SPARE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 impl Entry {
     /// Chooses the first mixes to keep links to: those it has, as long as they are listed.
@@ -175,7 +179,16 @@ impl Entry {
     ) -> Result<(), Dropped> {
         let id = pointer.half;
         let channel = self.channels.get_mut(id).ok_or(Dropped::UnknownChannel)?;
-        let State::Asked { .. } = channel.state else { return Err(Dropped::BadControl) };
+        match channel.state {
+            State::Asked { .. } => {}
+            // Said again, because the first cell of the channel was slower.
+            State::Open { forward: known } | State::Succeeded { forward: known, .. }
+                if known == forward =>
+            {
+                return Ok(());
+            }
+            State::Open { .. } | State::Succeeded { .. } => return Err(Dropped::BadControl),
+        }
         let proved =
             channel.hops.iter().rev().fold([0; 16], |behind, hop| hop.confirm.proof(&behind));
         if !mixing::cipher::equal(&proved, proof) {
@@ -230,8 +243,9 @@ impl Entry {
         (channel.association, channel.isolation) = (association, isolation);
         channel.last = now.time;
         assoc.current = Some(id);
-        // Its successor as a spare is begun at the next tick.
-        self.sweep_at = now.time;
+        // Its replacement comes some seconds later, or its set-up would show on the line when an
+        // application starts.
+        self.rest_spares(now, SPARE_AFTER);
         true
     }
 
@@ -260,18 +274,25 @@ impl Entry {
             }
         }
         for class in Class::ALL {
-            if !self.spared[class.index()] || !self.wanting.is_empty() {
+            let rests = now.time < self.spares_at || !self.wanting.is_empty();
+            if !self.spared[class.index()] || rests {
                 continue;
             }
             for _ in 0..missing[class.index()] {
-                // What is missing for a chain now may be there at the next sweep.
                 if self.under_way >= SET_UPS_UNDER_WAY
                     || self.begin(now, Association::NOBODY, class, None).is_err()
                 {
+                    // What is missing for a chain now may be there at the next sweep.
                     break;
                 }
             }
         }
+    }
+
+    /// Begins no spare for a while: one to two times so long.
+    pub(super) fn rest_spares(&mut self, now: Now, pause: Duration) {
+        let at = now.time + pause + pause.mul_f64(self.chance.unit());
+        self.spares_at = self.spares_at.max(at);
     }
 
     fn send_dummy(&mut self, now: Now, id: Id, out: &mut Outbox) -> Result<(), Dropped> {

@@ -78,6 +78,7 @@ impl Exit {
         let proof = found.keys.confirm.proof(&[0; 16]);
         let confirm = Message::Confirm { backward, forward: forward_id, proof };
         self.neighbours.say(now, link, &confirm);
+        self.repeats.said(time, id, confirm);
         self.figures.channels = self.channels.len() as u64;
         self.figures.channels_opened += 1;
         Ok(())

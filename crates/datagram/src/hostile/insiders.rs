@@ -233,7 +233,8 @@ fn a_neighbour_cannot_confirm_refuse_or_close_what_is_not_its_own() {
     // Its own channel stands already, and goes backward: not to be confirmed twice, nor closed.
     let proof = [1; 16];
     let puppet = exit.puppet();
-    puppet.say(&mut world, &Message::Confirm { backward, forward: backward, proof });
+    let forward = Id::from_wire(0x900);
+    puppet.say(&mut world, &Message::Confirm { backward, forward, proof });
     puppet.say(&mut world, &Message::Close { channel: backward });
     world.run(5 * MILLISECOND);
     assert_eq!(world.dropped(second_mix(), Dropped::BadControl), 1);

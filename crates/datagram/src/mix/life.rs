@@ -43,11 +43,11 @@ impl Mix {
         let next = found.layer.next.filter(|next| self.leads_on(next));
         let word = found.keys.word;
         let Some(next) = next else {
-            self.say_last(now, class, (link, backward), &word, Refusal::BadSetUp);
+            self.say_last(now, class, (link, backward), None, &word, Refusal::BadSetUp);
             return Err(Dropped::BadSetUp);
         };
         if self.channels.len() >= self.limits.channels {
-            self.say_last(now, class, (link, backward), &word, Refusal::Overloaded);
+            self.say_last(now, class, (link, backward), None, &word, Refusal::Overloaded);
             return Err(Dropped::ChannelsFull);
         }
         // The ids are known once the table has given them, so the channel is made in two steps.
@@ -62,7 +62,7 @@ impl Mix {
         let Some(Ok(forward_id)) = forward_id else {
             self.lanes[class.index()][0].end(forward);
             self.lanes[class.index()][1].end(back_half);
-            self.say_last(now, class, (link, backward), &word, Refusal::Overloaded);
+            self.say_last(now, class, (link, backward), None, &word, Refusal::Overloaded);
             return Err(Dropped::ChannelsFull);
         };
         let channel = Channel {
@@ -136,8 +136,11 @@ impl Mix {
     ) -> Result<(), Dropped> {
         let id = self.channel_of(pointer).ok_or(Dropped::UnknownChannel)?;
         let channel = self.channels.get_mut(id).ok_or(Dropped::UnknownChannel)?;
-        let Ahead::Asked(asked, backward) = channel.ahead else {
-            return Err(Dropped::BadControl);
+        let (asked, backward) = match channel.ahead {
+            Ahead::Asked(asked, backward) => (asked, backward),
+            // Said again, because the first cell of the channel was slower.
+            Ahead::Open(open, _, known) if (open, known) == (link, forward) => return Ok(()),
+            Ahead::Nothing | Ahead::Open(..) => return Err(Dropped::BadControl),
         };
         debug_assert_eq!(asked, link, "ids are given out per link");
         channel.ahead = Ahead::Open(link, backward, forward);
@@ -151,9 +154,38 @@ impl Mix {
         let lane = &mut self.lanes[class.index()][Direction::Forward as usize];
         lane.halves.get_mut(half).expect("lives as long as its channel").to = Some((link, forward));
         self.figures.channels_opened += 1;
-        // Messages of the link are cells of class large, and wait among those.
+        self.repeats.said(now.time, id, message.clone());
+        self.confirm(now, (back, link, id), message)
+    }
+
+    /// Messages of the link are cells of class large, and wait among those.
+    fn confirm(
+        &mut self,
+        now: Now,
+        parting: (Id, Id, Id),
+        message: Message<'static>,
+    ) -> Result<(), Dropped> {
         let lane = &mut self.lanes[Class::Large.index()][Direction::Backward as usize];
-        lane.insert_message(now, (back, link, id), message, &mut self.chance)
+        lane.insert_message(now, parting, message, &mut self.chance)
+    }
+
+    /// Says confirmations again whose channel has not been used.
+    pub(super) fn confirm_again(&mut self, now: Now) {
+        let unused = |id| {
+            self.channels.get(id).is_some_and(|channel| {
+                let lane = &self.lanes[channel.class.index()][Direction::Forward as usize];
+                let half = lane.halves.get(channel.halves[Direction::Forward as usize]);
+                half.is_some_and(|half| half.last.is_none())
+            })
+        };
+        for (id, message) in self.repeats.due(now.time, unused) {
+            let channel = self.channels.get(id).expect("it is unused, so it lives");
+            let Ahead::Open(ahead, ..) = channel.ahead else { continue };
+            let back = channel.back.0;
+            if let Err(dropped) = self.confirm(now, (back, ahead, id), message) {
+                self.figures.drop(dropped);
+            }
+        }
     }
 
     pub(super) fn channel_of(&self, pointer: Pointer) -> Option<Id> {
@@ -171,7 +203,7 @@ impl Mix {
     pub(super) fn end(&mut self, now: Now, id: Id, reason: Option<Refusal>) {
         let Some(channel) = self.remove(id) else { return };
         if let Some(reason) = reason {
-            self.say_last(now, channel.class, channel.back, &channel.word, reason);
+            self.say_last(now, channel.class, channel.back, Some(id), &channel.word, reason);
         }
         if let Ahead::Open(link, _, forward) = channel.ahead {
             let lane = &mut self.lanes[Class::Large.index()][Direction::Forward as usize];
@@ -207,13 +239,17 @@ impl Mix {
         now: Now,
         class: Class,
         (link, theirs): (Id, Id),
+        channel: Option<Id>,
         word: &WordKey,
         reason: Refusal,
     ) {
+        // Behind the channel's data and in its name; words of set-ups that became no channel are
+        // no crowd, however many there are.
+        let label = channel.map_or(1 << 32 | u64::from(link.to_wire()), |id| id.to_wire().into());
         let lane = &mut self.lanes[class.index()][Direction::Backward as usize];
         let said = lane.insert_cell(
             now,
-            (link, link, theirs),
+            (link, link, label),
             (theirs, LAST_SEQUENCE),
             |body| word.seal(reason, body),
             &mut self.chance,

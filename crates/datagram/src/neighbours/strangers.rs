@@ -26,6 +26,7 @@ pub(super) struct Gate {
     pub(super) knocks: Rate,
     pub(super) sources: Sources,
     pub(super) key_requests: Rate,
+    pub(super) key_sources: Sources,
     /// Set-ups of clients.
     pub(super) set_ups: Sources,
     /// Incomplete parcels of all links.
@@ -151,7 +152,10 @@ impl Neighbours {
         if !opening::has_check(datagram, &keyring.identity(), None) {
             return Err(Dropped::BadCheck);
         }
-        if !self.gate.key_requests.take(1, now.time) {
+        let listed = self.network.nodes.iter().any(|node| node.address == from);
+        let gate = &mut self.gate;
+        if !listed && !gate.key_sources.take(from, now.time) || !gate.key_requests.take(1, now.time)
+        {
             return Err(Dropped::TooManyKeyRequests);
         }
         let index = request.prelude.hint.get();

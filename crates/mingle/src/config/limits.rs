@@ -23,6 +23,7 @@ struct LimitsFile {
     openings_per_source: u32,
     openings_before_cookies: u32,
     key_requests_per_second: u32,
+    key_requests_per_source: u32,
     set_ups_per_link: u32,
     set_ups_per_source: u32,
     remembered: usize,

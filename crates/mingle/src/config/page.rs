@@ -204,6 +204,7 @@ const SECTIONS: &[Section] = &[
                 "Openings per second above which every opener first proves its address.",
             ),
             ("key_requests_per_second", "Key requests answered per second."),
+            ("key_requests_per_source", "Of these, for one source (/32, /56)."),
             ("set_ups_per_link", "Set-ups worked on per second over one link."),
             ("set_ups_per_source", "Clients' set-ups worked on per second and source (/32, /56)."),
             ("remembered", "Set-ups and openings remembered per key, so that none works twice."),
