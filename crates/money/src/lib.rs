@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! salt and password, key file, mnemonic ─► keys::AccountKey ─► account::Account ◄─► address
+//! AccountKey + Slot + Transfer ─► embedded::transaction ─► embedded::Ledger ─► blocks, final transfers
 //! ```
 //!
 //! What always holds: an [`Amount`] never wraps around; an [`AccountKey`] signs either an object that
-//! begins with `{` or a ledger transaction that does not, and so neither can stand in for the other.
+//! begins with `{` or a ledger transaction that does not, and so neither can stand in for the other;
+//! a [`Ledger`] counts all its money after every block.
 //!
 //! Absent: sockets, files and clocks (crate `ledger` and the program have them), and everything about
 //! promises and onions (crate `payment`).
@@ -14,10 +16,12 @@
 pub mod account;
 pub mod address;
 pub mod amount;
+pub mod embedded;
 pub mod keys;
 pub mod transfer;
 
 pub use account::Account;
 pub use amount::Amount;
+pub use embedded::Ledger;
 pub use keys::AccountKey;
 pub use transfer::{LedgerTime, Place, Reference, Slot, Transfer};
