@@ -1,0 +1,2 @@
+//! An onion network of mixers for a libre currency.
+pub mod ubjson;
