@@ -1,0 +1,257 @@
+//! The pool: what waits here leaves in another order.
+//!
+//! Things of any kind go in, each with the channel it belongs to; a [`Strategy`] says when which of
+//! them come out. What waits should be a handle, not a cell: it is moved several times.
+//!
+//! ```text
+//! insert ─► waiting, each with the latest time it may leave ─► release: choose, shuffle, measure
+//! ```
+//!
+//! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if the
+//! pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
+//! under `none`); and the channel of a thing is forgotten when it has left, but for the fading
+//! weights in [`entropy`](crate::entropy). Absent: clocks, and any idea of where a thing goes next.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::mem;
+use core::time::Duration;
+use std::collections::BinaryHeap;
+
+use crate::entropy::{Posterior, REMEMBERED_MAX};
+use crate::{Chance, Now, Strategy, Time};
+
+/// Things that wait to leave in another order.
+pub struct Pool<T> {
+    strategy: Strategy,
+    limit: usize,
+    waiting: BinaryHeap<Waiting<T>>,
+    arrivals: u64,
+    /// When the strategy lets go next, other than because somebody's time is up: the moment a
+    /// crowd was complete, or the end of a period.
+    fires: Option<Time>,
+    posterior: Posterior,
+    /// The channels of the release in progress; empty between releases.
+    leaving: Vec<u64>,
+}
+
+impl<T> Pool<T> {
+    /// Makes an empty pool for at most `limit` things.
+    ///
+    /// # Panics
+    /// If the strategy does not pass [`Strategy::check`].
+    pub fn new(strategy: Strategy, limit: usize) -> Self {
+        assert_eq!(strategy.check(), Ok(()), "strategies are checked where they are read");
+        Self {
+            strategy,
+            limit,
+            waiting: BinaryHeap::new(),
+            arrivals: 0,
+            fires: None,
+            // Never fewer than can wait, so that a crowd is always counted in full.
+            posterior: Posterior::new(limit.max(REMEMBERED_MAX)),
+            leaving: Vec::new(),
+        }
+    }
+
+    /// Lets a thing of this channel wait.
+    ///
+    /// # Errors
+    /// [`Full`], with the thing in it, if `limit` things wait already.
+    pub fn insert(
+        &mut self,
+        now: Now,
+        channel: u64,
+        item: T,
+        chance: &mut Chance,
+    ) -> Result<(), Full<T>> {
+        if self.waiting.len() >= self.limit {
+            return Err(Full(item));
+        }
+        let wait = match self.strategy {
+            Strategy::Poisson { mean, longest } => chance.exponential(mean).min(longest),
+            _ => self.strategy.longest(),
+        };
+        self.waiting.push(Waiting { due: now.time + wait, arrival: self.arrivals, channel, item });
+        self.arrivals += 1;
+        self.posterior.arrive(channel);
+        self.fires = self.fires.or(match self.strategy {
+            Strategy::Threshold { n, .. } if self.posterior.channels() >= n => Some(now.time),
+            Strategy::Pool { period, .. } => Some(now.time + period),
+            _ => None,
+        });
+        Ok(())
+    }
+
+    /// When to call [`release`](Pool::release) next; a time in the past means at once.
+    pub fn wake_at(&self) -> Option<Time> {
+        let due = self.waiting.peek().map(|first| first.due);
+        self.fires.into_iter().chain(due).min()
+    }
+
+    /// Lets go of what the strategy says, at the end of `out`; none if it keeps everything. To be
+    /// called after each batch of inserts and at [`wake_at`](Pool::wake_at).
+    pub fn release(&mut self, now: Now, chance: &mut Chance, out: &mut Vec<T>) -> Option<Release> {
+        if self.wake_at().is_none_or(|wake| wake > now.time) {
+            return None;
+        }
+        let waited = self.waiting.len();
+        let start = out.len();
+        match self.strategy {
+            Strategy::None | Strategy::Threshold { .. } | Strategy::Timed { .. } => {
+                self.release_while(|_| true, out);
+            }
+            Strategy::Pool { period, keep, fraction, .. } => {
+                let next = self.next_period(now.time, period);
+                self.release_while(|first| first.due < next, out);
+                let part = dynamic_part(waited, keep, fraction);
+                self.release_random(part.saturating_sub(out.len() - start), chance, out);
+            }
+            Strategy::Poisson { .. } => self.release_while(|first| first.due <= now.time, out),
+        }
+        if self.waiting.is_empty() {
+            self.fires = None;
+        }
+        let items = out.len() - start;
+        if items == 0 {
+            return None;
+        }
+        let mut entropy = self.posterior.release(items, waited);
+        if self.strategy == Strategy::None {
+            entropy = 0.0;
+        } else {
+            chance.shuffle(&mut out[start..]);
+        }
+        Some(Release { items, channels: self.count_leaving(), entropy })
+    }
+
+    /// Lets go of everything, in random order: a node that stops keeps nothing.
+    pub fn drain(&mut self, chance: &mut Chance, out: &mut Vec<T>) {
+        let start = out.len();
+        out.extend(self.waiting.drain().map(|waiting| waiting.item));
+        chance.shuffle(&mut out[start..]);
+        self.posterior.clear();
+        self.fires = None;
+    }
+
+    /// How many things wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The strategy this pool carries out.
+    pub fn strategy(&self) -> &Strategy {
+        &self.strategy
+    }
+
+    /// Ends the period, and returns when the one that has now begun will end. Periods missed while
+    /// nobody asked are skipped, so that the grid stays.
+    fn next_period(&mut self, now: Time, period: Duration) -> Time {
+        let end = self.fires.unwrap_or(now);
+        let into = (now - end).as_nanos() % period.as_nanos();
+        let next = now + (period - Duration::from_nanos(into as u64));
+        self.fires = Some(next);
+        next
+    }
+
+    /// Takes from the front, which is what must leave first, as long as `leaves` says so.
+    fn release_while(&mut self, leaves: impl Fn(&Waiting<T>) -> bool, out: &mut Vec<T>) {
+        while self.waiting.peek().is_some_and(&leaves) {
+            let waiting = self.waiting.pop().expect("it was just seen");
+            self.leaving.push(waiting.channel);
+            out.push(waiting.item);
+        }
+    }
+
+    /// Takes `count` things, or all if there are fewer; every choice is equally likely.
+    fn release_random(&mut self, count: usize, chance: &mut Chance, out: &mut Vec<T>) {
+        let mut rest = mem::take(&mut self.waiting).into_vec();
+        for _ in 0..count.min(rest.len()) {
+            let waiting = rest.swap_remove(chance.below(rest.len() as u64) as usize);
+            self.leaving.push(waiting.channel);
+            out.push(waiting.item);
+        }
+        self.waiting = rest.into();
+    }
+
+    /// How many distinct channels leave; forgets which.
+    fn count_leaving(&mut self) -> usize {
+        self.leaving.sort_unstable();
+        self.leaving.dedup();
+        let channels = self.leaving.len();
+        self.leaving.clear();
+        channels
+    }
+}
+
+/// What a release was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Release {
+    /// How many things left.
+    pub items: usize,
+    /// How many distinct channels they belong to.
+    pub channels: usize,
+    /// The mixing entropy in bits: see [`entropy`](crate::entropy) for what it is and is not.
+    pub entropy: f64,
+}
+
+/// The pool is full; here is the thing back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+/// Shows nothing of the thing, so that any thing can wait.
+impl<T> fmt::Debug for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+impl<T> fmt::Display for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the pool is full")
+    }
+}
+
+impl<T> core::error::Error for Full<T> {}
+
+struct Waiting<T> {
+    /// When it leaves at the latest.
+    due: Time,
+    arrival: u64,
+    channel: u64,
+    item: T,
+}
+
+/// The one that must leave first is the greatest, because the heap gives the greatest.
+impl<T> Ord for Waiting<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.due, other.arrival).cmp(&(self.due, self.arrival))
+    }
+}
+
+impl<T> PartialOrd for Waiting<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Waiting<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.arrival == other.arrival
+    }
+}
+
+impl<T> Eq for Waiting<T> {}
+
+/// Mixmaster's rule: of the m things above the residue, the greater of 1 and ⌊m·fraction⌋ leave.
+fn dynamic_part(waiting: usize, keep: usize, fraction: f64) -> usize {
+    match waiting.saturating_sub(keep) {
+        0 => 0,
+        above => ((above as f64 * fraction) as usize).clamp(1, above),
+    }
+}
