@@ -28,7 +28,7 @@ use crate::effect::{Change, Command, Effect, Input, OrderId, Refused, is_fresh, 
 use crate::order::{Order, Step};
 use crate::peers::Peers;
 use crate::slots::{Purpose, Slots};
-pub use paid::Return;
+pub use paid::{RETURN_PREFIX, Return};
 pub use records::BadRecord;
 
 /// What an operator decides.

@@ -150,7 +150,7 @@ pub(crate) fn xor(bytes: &mut [u8], stream: &[u8]) {
 }
 
 impl Layer {
-    fn to_bytes(&self, currency: &Currency) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn to_bytes(&self, currency: &Currency) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(LAYER_SIZE));
         bytes.push(1);
         bytes.extend_from_slice(&currency.digest());
@@ -169,7 +169,7 @@ impl Layer {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8], currency: &Currency) -> Result<Self, Unopened> {
+    pub(crate) fn from_bytes(bytes: &[u8], currency: &Currency) -> Result<Self, Unopened> {
         let bytes: &[u8; LAYER_SIZE] = bytes.try_into().map_err(|_| Unopened::WrongSize)?;
         if bytes[0] != 1 {
             return Err(Unopened::OtherVersion);
