@@ -103,12 +103,13 @@ struct LedgerView {
     date: u64,
     /// When it was heard of.
     heard: Time,
-    /// The height from which this process began to read.
-    start: u64,
+    /// Up to this height it is certain which payments fit no order: the account was clear then. Kept
+    /// over starts, as what came in later may have been judged by a process whose file was lost.
+    certain: u64,
     solvent: bool,
     /// The account did something that we do not know.
     foreign: bool,
-    /// Whether this was so before the account was clear.
+    /// Whether it did so since `certain`.
     doubt: bool,
 }
 

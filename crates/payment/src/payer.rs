@@ -376,11 +376,27 @@ impl Payer {
         for transfer in block.received.iter().chain(arrivals) {
             self.on_arrived(transfer, &mut changes);
         }
+        self.expire(&mut changes);
         changes.push(self.height_record());
         out.push(Effect::Save(changes));
         self.slots.press(block, out);
         self.give_slots(out);
         Ok(())
+    }
+
+    /// Gives up what was not paid before the first mixer's `expire_date`.
+    fn expire(&mut self, changes: &mut Vec<Change>) {
+        for (id, part) in &mut self.parts {
+            let (Part::Asking { plan, .. } | Part::Waiting { plan, .. } | Part::Ready { plan, .. }) =
+                part
+            else {
+                continue;
+            };
+            if plan.first().layer.expire_date <= self.date {
+                *part = Part::Failed(Failure::TooLate);
+                changes.push(part::change(*id, Some(part), &self.config.currency));
+            }
+        }
     }
 
     fn on_deposited(&mut self, id: OrderId, changes: &mut Vec<Change>) {

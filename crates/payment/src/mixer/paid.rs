@@ -76,7 +76,7 @@ impl Mixer {
         for settled in self.slots.on_block(block, &mut changes) {
             self.on_settled(settled, &mut changes, &mut after);
         }
-        if self.slots.is_clear() && self.ledger.doubt {
+        if self.slots.is_clear() {
             self.judge_doubtful(&mut changes, &mut after);
         }
         self.expire(&mut changes);
@@ -229,13 +229,16 @@ impl Mixer {
         }
     }
 
-    /// The file was an old copy, and the account paid things that are not in it. Payments that came in
-    /// meanwhile and fit no order may have been deposits of orders that were lost, and may have been
-    /// paid on. They are not returned; the operator must look.
+    /// From here on it is certain again what fits no order. If the file was an old copy, and the
+    /// account paid things that are not in it, payments that came in meanwhile and fit no order have
+    /// been deposits of orders that were lost, and paid on. They are not returned; the operator must look.
     fn judge_doubtful(&mut self, changes: &mut Vec<Change>, after: &mut Vec<Effect>) {
-        self.ledger.doubt = false;
-        let start = self.ledger.start;
-        let doubtful: Vec<_> = self.returns.keys().filter(|p| p.block > start).copied().collect();
+        let certain = std::mem::replace(&mut self.ledger.certain, self.ledger.height);
+        if !std::mem::take(&mut self.ledger.doubt) {
+            return;
+        }
+        let doubtful = self.returns.keys().filter(|place| place.block > certain);
+        let doubtful: Vec<_> = doubtful.copied().collect();
         for place in doubtful {
             let Some(back) = self.returns.remove(&place) else { continue };
             self.slots.forget_waiting(Purpose::Return(place));

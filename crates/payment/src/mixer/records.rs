@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key                          record
-//! 'h'                          height, date, first slot not given, foreign spend seen
+//! 'h'                          height, date, first slot not given, foreign spends, what is certain
 //! 'k' | since, 8 bytes         seed of an envelope key
 //! 'o' | order, 16              an order
 //! 'p' | fingerprint, 16        ledger second after which it may come again
@@ -68,6 +68,8 @@ pub(super) fn height(ledger: &LedgerView, next: Slot) -> Change {
         ("date", Value::from(ledger.date)),
         ("next", Value::from(next.0)),
         ("foreign", Value::Bool(ledger.foreign)),
+        ("doubt", Value::Bool(ledger.doubt)),
+        ("certain", Value::from(ledger.certain)),
     ]);
     change(b'h', &[], Some(value))
 }
@@ -136,7 +138,7 @@ impl Mixer {
                 newest: final_height,
                 date: 0,
                 heard: now.time,
-                start: final_height,
+                certain: final_height,
                 solvent: false,
                 foreign: false,
                 doubt: false,
@@ -192,10 +194,11 @@ impl Mixer {
     fn take_height(&mut self, record: &[u8]) -> Result<(), Malformed> {
         let mut fields = Fields::new(Value::from_bytes(record)?)?;
         self.ledger.height = fields.number("height")?;
-        self.ledger.start = self.ledger.height;
         self.ledger.date = fields.number("date")?;
         self.slots.advance(Slot(fields.number("next")?));
         self.ledger.foreign = fields.flag("foreign")?;
+        self.ledger.doubt = fields.flag("doubt")?;
+        self.ledger.certain = fields.number("certain")?;
         fields.end()
     }
 

@@ -155,10 +155,9 @@ impl Part {
         }
     }
 
-    fn to_bytes(&self, currency: &Currency) -> Vec<u8> {
-        let mut entries: Vec<(String, Value)> = Vec::new();
-        let mut put = |name: &str, value| entries.push((name.to_owned(), value));
-        let state = match self {
+    /// The state in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
             Self::Asking { .. } => "asking",
             Self::Waiting { .. } => "waiting",
             Self::Ready { .. } => "ready",
@@ -167,8 +166,13 @@ impl Part {
             Self::Arrived { .. } => "arrived",
             Self::Returned { .. } => "returned",
             Self::Failed(_) => "failed",
-        };
-        put("state", Value::from(state));
+        }
+    }
+
+    fn to_bytes(&self, currency: &Currency) -> Vec<u8> {
+        let mut entries: Vec<(String, Value)> = Vec::new();
+        let mut put = |name: &str, value| entries.push((name.to_owned(), value));
+        put("state", Value::from(self.name()));
         match self {
             Self::Asking { plan, ask } => {
                 put("plan", plan.to_value(currency));
