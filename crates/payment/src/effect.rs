@@ -257,7 +257,9 @@ impl Refused {
             Self::Document(BadDocument::TooLong) => 413,
             Self::Document(BadDocument::BadSignature | BadDocument::UnknownSigner) => 403,
             Self::Document(_) | Self::Onion(_) | Self::Contradiction => 400,
-            Self::NotForUs | Self::UnknownSender | Self::NotOwned => 403,
+            // A mixer that just started does not know everyone yet.
+            Self::UnknownSender => 401,
+            Self::NotForUs | Self::NotOwned => 403,
             Self::NoOrder | Self::UnknownNext => 404,
             Self::Replayed | Self::NotNow | Self::Different | Self::ReferenceTaken => 409,
             Self::WrongAmount | Self::WrongDates | Self::NotDistinct | Self::DateFar => 422,
@@ -270,7 +272,7 @@ impl Refused {
 
     /// Whether asking again later may help.
     pub fn is_passing(self) -> bool {
-        matches!(self.status(), 404 | 425 | 429 | 503)
+        matches!(self.status(), 401 | 404 | 425 | 429 | 503)
     }
 }
 

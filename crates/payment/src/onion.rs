@@ -243,7 +243,7 @@ mod tests {
             in_amount: Amount::from_units(100 + u64::from(i)),
             in_seed: chance.bytes(),
             next: Account::from_bytes([i + 1; 32]),
-            next_is_mixer: i % 2 == 0,
+            next_is_mixer: i.is_multiple_of(2),
             out_amount: Amount::from_units(99),
             out_seed: chance.bytes(),
             expire_date: 1_000,

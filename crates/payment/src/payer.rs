@@ -262,24 +262,38 @@ impl Payer {
         let (part, result) = match (part, answer) {
             (Part::Asking { plan, .. }, Ok(Answer::Seed(in_seed))) => {
                 self.timers.insert((now.time + self.config.poll, id));
-                (Part::Waiting { plan, in_seed }, Ok(()))
+                (Part::Waiting { plan, in_seed }, Ok(true))
             }
             (Part::Waiting { plan, in_seed }, Ok(Answer::Promises(slots))) => {
                 match check::check(&plan, in_seed, &slots, &self.config.currency) {
-                    Ok(promises) => (Part::Ready { plan, in_seed, promises }, Ok(())),
-                    Err(why) => (Part::Failed(Failure::Mistrust(why)), Ok(())),
+                    Ok(promises) => (Part::Ready { plan, in_seed, promises }, Ok(true)),
+                    Err(why) => (Part::Failed(Failure::Mistrust(why)), Ok(true)),
                 }
             }
             (Part::Asking { .. } | Part::Waiting { .. }, Err(Unheard::Refused)) => {
-                (Part::Failed(Failure::Refused), Ok(()))
+                (Part::Failed(Failure::Refused), Ok(true))
             }
-            (part, _) => (part, Err(Refused::NotNow)),
+            // The timer asks again.
+            (part @ (Part::Asking { .. } | Part::Waiting { .. }), Err(Unheard::Unreachable)) => {
+                (part, Ok(false))
+            }
+            (part @ Part::Asking { .. }, Ok(Answer::Taken | Answer::Promises(_)))
+            | (part @ Part::Waiting { .. }, Ok(Answer::Seed(_) | Answer::Taken))
+            | (
+                part @ (Part::Ready { .. }
+                | Part::Depositing { .. }
+                | Part::Deposited { .. }
+                | Part::Arrived { .. }
+                | Part::Returned { .. }
+                | Part::Failed(_)),
+                Ok(_) | Err(_),
+            ) => (part, Err(Refused::NotNow)),
         };
-        if result.is_ok() {
+        if result == Ok(true) {
             out.push(Effect::Save(vec![part::change(id, Some(&part), &self.config.currency)]));
         }
         self.parts.insert(id, part);
-        result
+        result.map(|_| ())
     }
 
     /// Pays a part whose promises are all there. Money moves from here on.

@@ -141,7 +141,7 @@ fn many(seeds: std::ops::Range<u64>, faults: Faults) {
         arrived += promises(&world).iter().filter(|part| !part.is_empty()).count();
     }
     println!("{arrived} of {wanted} arrived, the others failed before any money moved");
-    assert!(arrived * 2 > wanted, "too few to mean anything");
+    assert!(arrived * 10 > wanted * 9, "too few to mean anything");
 }
 
 #[test]

@@ -332,7 +332,7 @@ impl World {
     pub fn payer_config(&self) -> payer::Config {
         payer::Config {
             currency: self.currency(),
-            pace: Pace { deposit: 120, margin: 60, step: 10 },
+            pace: Pace { deposit: 400, margin: 60, step: 10 },
             period: PERIOD,
             poll: Duration::from_secs(1),
             parts_max: 64,
