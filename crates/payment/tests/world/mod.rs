@@ -89,7 +89,7 @@ pub struct Node {
     pub core: Option<Core>,
     starts_at: u64,
     /// The ledger is out of reach until then.
-    blind_until: u64,
+    pub blind_until: u64,
     starts: u64,
     pub notices: Vec<Notice>,
     pub effects: u64,
