@@ -234,6 +234,8 @@ pub enum Refused {
     NotOwned,
     /// No new promises: no fresh final block, not caught up, insolvent, or a foreign spend.
     NoPromises,
+    /// There is no such command.
+    NoCommand,
     /// There is no such order.
     NoOrder,
     /// The order is not in a state in which this can happen.
@@ -260,6 +262,7 @@ impl Refused {
             // A mixer that just started does not know everyone yet.
             Self::UnknownSender => 401,
             Self::NotForUs | Self::NotOwned => 403,
+            Self::NoCommand => 405,
             Self::NoOrder | Self::UnknownNext => 404,
             Self::Replayed | Self::NotNow | Self::Different | Self::ReferenceTaken => 409,
             Self::WrongAmount | Self::WrongDates | Self::NotDistinct | Self::DateFar => 422,

@@ -18,6 +18,7 @@
 //! Absent: sockets, HTTP, disks, clocks, ledgers. [`effect::Input`]s come in, [`effect::Effect`]s go
 //! out, saving first.
 
+pub mod command;
 pub mod document;
 pub mod effect;
 pub mod mixer;
