@@ -71,6 +71,44 @@ pub struct Config {
     pub inside: bool,
 }
 
+impl Config {
+    /// Checks that what is published can be kept.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check(&self) -> Result<(), Unfit> {
+        if self.strategy.check().is_err() {
+            return Err(Unfit::Strategy);
+        }
+        if self.strategy.longest() > Duration::from_secs(self.terms.wait_max_s) {
+            return Err(Unfit::WaitMax);
+        }
+        if !self.series.holds(self.terms.least) {
+            return Err(Unfit::Least);
+        }
+        if self.terms.keep_s < KEEP_MIN_S {
+            return Err(Unfit::Keep);
+        }
+        Ok(())
+    }
+}
+
+/// Why a configuration cannot be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The strategy's own numbers.
+    Strategy,
+    /// The strategy may hold payouts longer than the terms say.
+    WaitMax,
+    /// The least amount is no denomination of the network.
+    Least,
+    /// Late deposits must be kept for 24 hours at least.
+    Keep,
+}
+
+/// The shortest time for which late deposits are passed on, in seconds.
+pub const KEEP_MIN_S: u64 = 86_400;
+
 /// A mixer.
 pub struct Mixer {
     config: Config,

@@ -244,3 +244,143 @@ impl From<BadDocument> for Unwanted {
         Self::Document(why)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Terms;
+    use mixing::Chance;
+    use mixing::envelope::EnvelopeKey;
+    use money::{AccountKey, Amount};
+
+    const DATE: u64 = 1_700_000_000;
+
+    fn here() -> Currency {
+        Currency::Genesis([7; 32])
+    }
+
+    fn key(name: u8) -> AccountKey {
+        AccountKey::from_seed([name; 32])
+    }
+
+    fn info(name: u8) -> PeerInfo {
+        let enckey = EnvelopeKey::generate(&mut Chance::new([name; 32])).public().clone();
+        let none = Amount::ZERO;
+        let terms = Terms {
+            least: Amount::from_units(100),
+            fee: none,
+            return_cost: none,
+            company: 1,
+            wait_max_s: 60,
+            keep_s: 86_400,
+        };
+        let host = Host { address: format!("mixer{name}.example.org"), port: 80 };
+        let pubkey = key(name).account();
+        PeerInfo { pubkey, sigtime: DATE, host, idty: None, enckey, terms, peers: vec![] }
+    }
+
+    fn signed(info: PeerInfo, name: u8) -> Vec<u8> {
+        Signed::make(info, &here(), &key(name)).bytes().to_vec()
+    }
+
+    fn peers() -> Peers {
+        Peers::new(here(), key(99).account(), false)
+    }
+
+    fn changed(change: impl FnOnce(&mut PeerInfo)) -> Vec<u8> {
+        let mut info = info(1);
+        change(&mut info);
+        signed(info, 1)
+    }
+
+    #[test]
+    fn the_newest_info_wins_and_odd_dates_are_refused() {
+        let mut peers = peers();
+        let account = key(1).account();
+        assert_eq!(peers.offer(&signed(info(1), 1), DATE), Ok(account));
+        assert_eq!(peers.offer(&signed(info(1), 1), DATE), Err(Unwanted::NotNewer));
+        assert_eq!(peers.offer(&changed(|i| i.sigtime += 1), DATE), Ok(account));
+        assert_eq!(peers.offer(&changed(|i| i.sigtime -= 1), DATE), Err(Unwanted::NotNewer));
+        let future = changed(|i| i.sigtime += AHEAD_MAX_S + 2);
+        assert_eq!(peers.offer(&future, DATE), Err(Unwanted::FromTheFuture));
+        assert_eq!(peers.offer(&changed(|i| i.sigtime -= LIFE_S), DATE), Err(Unwanted::Expired));
+        peers.expire(DATE + LIFE_S + 1);
+        assert!(peers.find(&account).is_none());
+    }
+
+    #[test]
+    fn nobody_takes_the_place_of_one_who_proved_his_key() {
+        let mut peers = peers();
+        let first = peers.offer(&signed(info(1), 1), DATE).unwrap();
+        let mut other = info(2);
+        other.host = info(1).host;
+        let second = peers.offer(&signed(other.clone(), 2), DATE).unwrap();
+        assert!(peers.find(&first).is_none(), "he never proved his");
+        peers.reached(&second, true);
+        assert_eq!(peers.offer(&signed(info(1), 1), DATE), Err(Unwanted::HostTaken));
+        // Moving away ends the proof.
+        other.host.port += 1;
+        other.sigtime += 1;
+        peers.offer(&signed(other, 2), DATE).unwrap();
+        assert!(!peers.find(&second).unwrap().is_reached());
+        assert!(peers.offer(&signed(info(1), 1), DATE).is_ok());
+    }
+
+    #[test]
+    fn an_identity_answers_only_for_the_mixer_it_signed() {
+        let mut peers = peers();
+        let vouch = |mixer: u8, expiry| {
+            let content = IdentitySignature { pubkey: key(mixer).account(), sigtime: DATE, expiry };
+            let bytes = Signed::make(content, &here(), &key(50)).bytes().to_vec();
+            Some((key(50).account(), bytes))
+        };
+        let wrong = changed(|i| i.idty = vouch(2, DATE + 9));
+        assert_eq!(peers.offer(&wrong, DATE), Err(Unwanted::NotVouched));
+        let over = changed(|i| i.idty = vouch(1, DATE));
+        assert_eq!(peers.offer(&over, DATE), Err(Unwanted::NotVouched));
+        let account = peers.offer(&changed(|i| i.idty = vouch(1, DATE + 9)), DATE).unwrap();
+        assert_eq!(peers.find(&account).unwrap().vouched(), None, "nobody said he is a member");
+        peers.member(&key(50).account(), true);
+        assert_eq!(peers.find(&account).unwrap().vouched(), Some(key(50).account()));
+    }
+
+    #[test]
+    fn addresses_inside_are_known_in_all_their_forms() {
+        for inside in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "[::1]",
+            "fe80::1",
+            "fc00::1",
+            "::ffff:10.0.0.1",
+            "localhost",
+            "printer.local",
+            "box",
+            "224.0.0.1",
+            "255.255.255.255",
+            "127.1",
+            "2130706433",
+            "a.localhost.",
+        ] {
+            assert!(is_inside(inside), "{inside}");
+        }
+        for outside in ["93.184.216.34", "2001:db8::1", "example.org", "abc.onion"] {
+            assert!(!is_inside(outside), "{outside}");
+        }
+        let refused = peers().offer(&changed(|i| i.host.address = "10.0.0.1".into()), DATE);
+        assert_eq!(refused, Err(Unwanted::InsideAddress));
+    }
+
+    #[test]
+    fn a_host_that_would_break_a_url_is_no_host() {
+        for odd in ["a/b", "a@b", "a b", "a?b", "", "a\r\nb", "é"] {
+            let bytes = changed(|i| i.host.address = odd.into());
+            assert!(matches!(peers().offer(&bytes, DATE), Err(Unwanted::Document(_))), "{odd}");
+        }
+    }
+}

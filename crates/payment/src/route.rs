@@ -116,3 +116,95 @@ pub fn dates(hops: &[&PeerInfo], pace: Pace, date: u64, chance: &mut Chance) -> 
     }
     dates
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Currency, Host, Signed, Terms};
+    use mixing::envelope::EnvelopeKey;
+    use money::AccountKey;
+
+    const DATE: u64 = 1_700_000_000;
+
+    /// Mixers 1 to `count`, two on each host.
+    fn peers(count: u8) -> Peers {
+        let currency = Currency::Genesis([7; 32]);
+        let mut peers = Peers::new(currency.clone(), Account::from_bytes([0; 32]), false);
+        for name in 1..=count {
+            let key = AccountKey::from_seed([name; 32]);
+            let zero = Amount::ZERO;
+            let terms = Terms {
+                least: Amount::from_units(u64::from(name)),
+                fee: zero,
+                return_cost: zero,
+                company: 1,
+                wait_max_s: 600,
+                keep_s: 86_400,
+            };
+            let info = PeerInfo {
+                pubkey: key.account(),
+                sigtime: DATE,
+                host: Host { address: format!("h{}.example.org", name / 2), port: name.into() },
+                idty: None,
+                enckey: EnvelopeKey::generate(&mut Chance::new([name; 32])).public().clone(),
+                terms,
+                peers: vec![],
+            };
+            let account = peers.offer(Signed::make(info, &currency, &key).bytes(), DATE).unwrap();
+            peers.reached(&account, true);
+        }
+        peers
+    }
+
+    fn wish(hops: usize) -> Wish {
+        Wish { hops, amount: Amount::from_units(100), unvouched: true, without: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_route_has_different_hosts_and_all_fit_mixers_are_chosen_alike() {
+        let peers = peers(5);
+        let mut chance = Chance::new([1; 32]);
+        let mut firsts = std::collections::BTreeMap::<Account, usize>::new();
+        for _ in 0..3_000 {
+            let route = choose(&peers, &wish(3), &mut chance).ok().unwrap();
+            let hosts: BTreeSet<_> = route.iter().map(|p| &p.info().host.address).collect();
+            assert_eq!(hosts.len(), 3);
+            *firsts.entry(route[0].info().pubkey).or_default() += 1;
+        }
+        // Five mixers, 600 times each on average; five standard deviations are 110.
+        assert!(firsts.len() == 5 && firsts.values().all(|n| (490..710).contains(n)), "{firsts:?}");
+    }
+
+    #[test]
+    fn unfit_mixers_and_numbers_of_hops_are_refused() {
+        let peers = peers(6);
+        let mut chance = Chance::new([1; 32]);
+        for hops in [0, 1, 6] {
+            assert_eq!(choose(&peers, &wish(hops), &mut chance).err(), Some(NoRoute::HopCount));
+        }
+        let few = |wish: &Wish, chance: &mut Chance| choose(&peers, wish, chance).err();
+        let vouched = Wish { unvouched: false, ..wish(2) };
+        assert_eq!(few(&vouched, &mut chance), Some(NoRoute::TooFew { fit: 0, needed: 2 }));
+        let small = Wish { amount: Amount::from_units(1), ..wish(2) };
+        assert_eq!(few(&small, &mut chance), Some(NoRoute::TooFew { fit: 1, needed: 2 }));
+        assert_eq!(few(&wish(5), &mut chance), Some(NoRoute::TooFew { fit: 4, needed: 5 }));
+    }
+
+    #[test]
+    fn dates_give_every_hop_its_time_and_lie_on_a_grid() {
+        let peers = peers(6);
+        let mut chance = Chance::new([2; 32]);
+        let pace = Pace { deposit: 900, margin: 300, step: 600 };
+        for _ in 0..200 {
+            let route = choose(&peers, &wish(3), &mut chance).ok().unwrap();
+            let infos: Vec<_> = route.iter().map(|peer| peer.info()).collect();
+            let dates = dates(&infos, pace, DATE, &mut chance);
+            assert!(dates[0].expire >= DATE + 900);
+            for (i, hop) in dates.iter().enumerate() {
+                assert!(hop.payout >= hop.expire + 600 + 300);
+                assert!(hop.expire.is_multiple_of(600) && hop.payout.is_multiple_of(600));
+                assert!(dates.get(i + 1).is_none_or(|next| next.expire >= hop.payout));
+            }
+        }
+    }
+}

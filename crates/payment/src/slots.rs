@@ -207,6 +207,10 @@ impl Slots {
             self.on_spent(spent, changes, &mut settled);
         }
         let first = self.given.keys().next().copied().unwrap_or(self.next);
+        if block.height == block.newest {
+            // What the account spent before our first block was never shown to us.
+            self.next = self.next.max(block.slot);
+        }
         match self.stage {
             _ if block.slot < first && block.height == block.newest => self.stage = Stage::Halted,
             Stage::Quiet { until } if block.height >= until.max(block.newest) => {

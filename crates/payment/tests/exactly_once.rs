@@ -68,6 +68,10 @@ fn verdicts(world: &World) -> Vec<Verdict> {
 /// In a world whose disks tell the truth, every deposit arrives.
 fn check_all_arrived(world: &World, seed: u64) {
     check_always(world);
+    check_arrived(world, seed);
+}
+
+fn check_arrived(world: &World, seed: u64) {
     for wanted in &world.wanted {
         let payer = world.payer(wanted.payer - world.mixers);
         let part = wanted.part.and_then(|part| payer.parts().get(&part));
@@ -189,6 +193,18 @@ fn an_old_copy_of_the_disk_pays_nothing_twice() {
         world.run_until(600_000);
         check_once_at_most(&world, seed);
     }
+}
+
+#[test]
+fn a_mixer_may_begin_on_an_account_that_was_used_before() {
+    let mut world = World::new(8, 3, 1, Faults::default());
+    for name in 1..=3u8 {
+        world.nodes[usize::from(name) - 1].starts_at = 10_000;
+        (0..name).for_each(|i| world.pay_by_hand(name, key(210 + i).account(), 100, b"before"));
+    }
+    world.want(0, 201, 500, 25_000);
+    world.run_to_end(180_000);
+    check_arrived(&world, 8);
 }
 
 #[test]

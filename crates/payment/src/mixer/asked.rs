@@ -222,9 +222,15 @@ impl Mixer {
                 self.timers.clear(&id);
             }
             // The timer asks again.
-            (_, Err(Unheard::Unreachable)) => return Ok(()),
-            (_, Ok(Answer::Seed(_) | Answer::Taken | Answer::Promises(_)))
-            | (_, Err(Unheard::Refused)) => return Err(Refused::NotNow),
+            (Order::Requested { .. } | Order::Promised { .. }, Err(Unheard::Unreachable)) => {
+                return Ok(());
+            }
+            (Order::Requested { .. }, Ok(Answer::Taken | Answer::Promises(_)))
+            | (Order::Promised { .. }, Ok(Answer::Seed(_) | Answer::Promises(_)))
+            | (
+                Order::Answered { .. } | Order::Funded(_) | Order::Paying(..) | Order::Stuck(_),
+                Ok(_) | Err(_),
+            ) => return Err(Refused::NotNow),
         }
         out.push(Effect::Save(changes));
         Ok(())

@@ -108,6 +108,9 @@ impl Mixer {
     ///
     /// # Errors
     /// [`BadRecord`]: the folder is another's, or spoiled.
+    ///
+    /// # Panics
+    /// If the configuration does not pass [`Config::check`].
     pub fn resume(
         config: Config,
         key: AccountKey,
@@ -116,6 +119,7 @@ impl Mixer {
         final_height: u64,
         now: Now,
     ) -> Result<Self, BadRecord> {
+        assert_eq!(config.check(), Ok(()), "configurations are checked where they are read");
         let account = key.account();
         let mut mixer = Self {
             hash: own_hash(&config, &account),

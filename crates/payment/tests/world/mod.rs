@@ -87,7 +87,7 @@ pub struct Node {
     seed: [u8; 32],
     pub disk: Disk,
     pub core: Option<Core>,
-    starts_at: u64,
+    pub starts_at: u64,
     /// The ledger is out of reach until then.
     pub blind_until: u64,
     starts: u64,
