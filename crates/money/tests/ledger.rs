@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use money::embedded::{
-    AccountState, Call, Era, Failure, Genesis, Inherent, Ledger, Refused, Transaction,
+    AccountState, BadBlock, Call, Era, Failure, Genesis, Inherent, Ledger, Refused, Transaction,
 };
 use money::{Account, AccountKey, Amount, LedgerTime, Reference, Slot};
 use proptest::prelude::*;
@@ -227,6 +227,30 @@ fn foreign_and_spoiled_transactions_are_refused() {
     assert!(matches!(here.submit(&spoiled), Err(Refused::Unreadable(_))));
     let order = Inherent::Faucet { to: account(9), amount: units(99) };
     assert_eq!(here.order(order), Err(Refused::BelowDeposit));
+}
+
+#[test]
+fn written_blocks_give_the_same_ledger_again() {
+    let mut first = ledger(1);
+    first.order(Inherent::Faucet { to: account(7), amount: units(700) }).unwrap();
+    first.order(Inherent::Admit(account(7))).unwrap();
+    send(&mut first, 1, 0, &[pay(2, 500), remark("a")]).unwrap();
+    send(&mut first, 2, 1, &[pay(1, 500)]).unwrap();
+    build(&mut first);
+    send(&mut first, 2, 0, &[pay(1, 99_999)]).unwrap();
+    build(&mut first);
+    let mut again = ledger(1);
+    for height in 1..=2 {
+        let bytes = first.block(height).unwrap().to_bytes();
+        assert!(again.replay(&bytes[..bytes.len() - 1]).is_err());
+        assert_eq!(again.replay(&bytes), Ok(()));
+    }
+    assert_eq!(again.head(), first.head());
+    assert_eq!(again.account(&account(7)), first.account(&account(7)));
+    let mut spoiled = first.block(1).unwrap().to_bytes();
+    spoiled[20] ^= 1;
+    assert_eq!(ledger(1).replay(&spoiled), Err(BadBlock::OtherHash));
+    assert_eq!(again.replay(&spoiled), Err(BadBlock::OutOfOrder));
 }
 
 /// The rules once more, with whole copies of the world and signed numbers.

@@ -18,6 +18,7 @@
 //! Absent: other nodes, votes, and who may build a block: whoever holds this machine does.
 
 mod apply;
+mod record;
 mod state;
 pub mod transaction;
 
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 pub use apply::Failure;
+pub use record::BadBlock;
 pub use state::AccountState;
 use state::{State, Undo};
 pub use transaction::{Call, Era, Transaction, Unreadable};
@@ -371,6 +373,29 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes back a block that was written down with [`Block::to_bytes`], as the next one after the
+    /// newest.
+    ///
+    /// # Errors
+    /// [`BadBlock`] if it is none, or gives another hash than it had: the ledger is as before, or must
+    /// be thrown away.
+    pub fn replay(&mut self, bytes: &[u8]) -> Result<(), BadBlock> {
+        let recorded = record::read(bytes)?;
+        let parent = self.head();
+        if recorded.height != parent.height + 1 || recorded.time <= parent.time {
+            return Err(BadBlock::OutOfOrder);
+        }
+        self.waiting.clear();
+        self.inherents = recorded.inherents;
+        for transaction in &recorded.transactions {
+            self.submit(transaction).map_err(BadBlock::Refused)?;
+        }
+        match self.build(recorded.time).hash == recorded.hash {
+            true => Ok(()),
+            false => Err(BadBlock::OtherHash),
+        }
+    }
+
     /// Forgets everything that waits, as a node does that answered "accepted" and then crashed.
     pub fn forget_waiting(&mut self) {
         self.waiting.clear();
@@ -410,6 +435,16 @@ impl Genesis {
     }
 }
 
+impl Inherent {
+    fn parts(&self) -> (u8, &Account, Amount) {
+        match self {
+            Self::Faucet { to, amount } => (0, to, *amount),
+            Self::Admit(account) => (1, account, Amount::ZERO),
+            Self::Expel(account) => (2, account, Amount::ZERO),
+        }
+    }
+}
+
 impl Block {
     /// BLAKE3 derive-key "mingle embedded block v1" over parent, height, time, then each inherent and
     /// the hash of each transaction, both lists with their count in front.
@@ -420,11 +455,7 @@ impl Block {
         hasher.update(&self.time.as_millis().to_le_bytes());
         hasher.update(&(self.inherents.len() as u64).to_le_bytes());
         for inherent in &self.inherents {
-            let (kind, account, amount) = match inherent {
-                Inherent::Faucet { to, amount } => (0, to, *amount),
-                Inherent::Admit(account) => (1, account, Amount::ZERO),
-                Inherent::Expel(account) => (2, account, Amount::ZERO),
-            };
+            let (kind, account, amount) = inherent.parts();
             hasher.update(&[kind]);
             hasher.update(account.as_bytes());
             hasher.update(&amount.units().to_le_bytes());
