@@ -141,13 +141,10 @@ struct LedgerView {
     date: u64,
     /// When it was heard of.
     heard: Time,
-    /// Up to this height it is certain which payments fit no order: the account was clear then. Kept
-    /// over starts, as what came in later may have been judged by a process whose file was lost.
-    certain: u64,
     solvent: bool,
     /// The account did something that we do not know.
     foreign: bool,
-    /// Whether it did so since `certain`.
+    /// Whether it did so since it was last clear. Kept over starts.
     doubt: bool,
 }
 

@@ -263,11 +263,22 @@ impl Slots {
             return self.waiting.remove(at).map(|(purpose, _)| purpose);
         }
         let is_it = |given: &Given| given.due.as_ref().is_some_and(|(_, due)| due.is(transfer));
-        let (slot, given) = self.given.iter_mut().find(|(_, given)| is_it(given))?;
-        let purpose = given.due.take().map(|(purpose, _)| purpose);
-        given.signed = None;
-        changes.push(Change { key: key(*slot), value: Some(given.to_bytes()) });
-        purpose
+        let given = self.given.values().find(|given| is_it(given))?;
+        let purpose = given.due.as_ref().map(|(purpose, _)| *purpose)?;
+        self.forget(purpose, changes);
+        Some(purpose)
+    }
+
+    /// Takes back a payment that the chain shows as settled otherwise. A slot it had is left to an
+    /// empty remark.
+    pub fn forget(&mut self, purpose: Purpose, changes: &mut Vec<Change>) {
+        self.forget_waiting(purpose);
+        for (slot, given) in &mut self.given {
+            if given.due.as_ref().is_some_and(|(other, _)| *other == purpose) {
+                *given = Given { due: None, signed: None };
+                changes.push(Change { key: key(*slot), value: Some(given.to_bytes()) });
+            }
+        }
     }
 
     /// Takes back a payment that has no slot yet.

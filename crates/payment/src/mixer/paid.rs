@@ -4,12 +4,14 @@
 //! is looked at once; a payout leaves the pool before it gets its slot, and is forgotten when a final
 //! block shows it; a payment back is made once per place on the ledger, and never answered.
 
+use std::collections::BTreeMap;
+
 use mixing::Now;
 use money::{Account, Amount, Place, Reference, Transfer, address};
 
 use super::{KEY_LIFE_S, Mixer, Order, Purpose, records};
 use crate::document::LIFE_S;
-use crate::effect::{Change, Effect, FinalBlock, Notice, Payment, Refused};
+use crate::effect::{Change, Effect, FinalBlock, Notice, OrderId, Payment, Refused};
 use crate::order::Step;
 use crate::slots::Settled;
 use mixing::Pool;
@@ -187,7 +189,7 @@ impl Mixer {
     }
 
     /// We paid something that has no slot here, as when the file is an old copy: what the chain shows
-    /// as paid is paid, whatever the file says.
+    /// as paid or sent back is so, whatever the file says.
     fn on_unknown(&mut self, transfer: &Transfer, changes: &mut Vec<Change>) {
         let Some(reference) = &transfer.reference else { return };
         let paid = self.index.payout.get(reference).copied().filter(|id| {
@@ -195,14 +197,37 @@ impl Mixer {
             deal.is_some_and(|d| d.next == transfer.to && d.out_amount == transfer.amount)
         });
         if let Some(id) = paid {
-            return self.forget(id, changes);
+            return self.settle(id, changes);
         }
         let cost = self.config.terms.return_cost;
         let is_it = |back: &Return| back.payment(cost).is_some_and(|payment| payment.is(transfer));
-        let back = self.returns.iter().find(|(_, back)| is_it(back)).map(|(place, _)| *place);
-        if let Some(place) = back {
-            self.forget_return(place, changes);
+        let find = |book: &BTreeMap<Place, Return>| {
+            book.iter().find(|(_, back)| is_it(back)).map(|(place, _)| *place)
+        };
+        if let Some(place) = find(&self.returns) {
+            self.slots.forget(Purpose::Return(place), changes);
+            return self.forget_return(place, changes);
         }
+        if let Some(place) = find(&self.unclaimed) {
+            self.unclaimed.remove(&place);
+            return changes.push(records::unclaimed(place, None));
+        }
+        // A process whose file did not know the order sent its deposit back.
+        let original = reference.as_bytes().strip_prefix(RETURN_PREFIX).and_then(Reference::new);
+        let returned = original.and_then(|original| self.index.deposit.get(&original).copied());
+        let funded = returned.filter(|id| {
+            let order = self.orders.get(id).filter(|order| order.is_funded());
+            order.is_some_and(|order| order.deal().sender == transfer.to)
+        });
+        if let Some(id) = funded {
+            self.settle(id, changes);
+        }
+    }
+
+    /// Forgets an order that the chain shows as settled, and takes back what was on its way for it.
+    fn settle(&mut self, id: OrderId, changes: &mut Vec<Change>) {
+        self.slots.forget(Purpose::Order(id), changes);
+        self.forget(id, changes);
     }
 
     fn forget_return(&mut self, place: Place, changes: &mut Vec<Change>) {
@@ -229,21 +254,21 @@ impl Mixer {
         }
     }
 
-    /// From here on it is certain again what fits no order. If the file was an old copy, and the
-    /// account paid things that are not in it, payments that came in meanwhile and fit no order have
-    /// been deposits of orders that were lost, and paid on. They are not returned; the operator must look.
+    /// The account is clear. If the file was an old copy, and the account paid things that are not in
+    /// it, then payments that fit no order may have been deposits of orders that were lost, and paid
+    /// on. They are not returned; the operator must look.
     fn judge_doubtful(&mut self, changes: &mut Vec<Change>, after: &mut Vec<Effect>) {
-        let certain = std::mem::replace(&mut self.ledger.certain, self.ledger.height);
         if !std::mem::take(&mut self.ledger.doubt) {
             return;
         }
-        let doubtful = self.returns.keys().filter(|place| place.block > certain);
-        let doubtful: Vec<_> = doubtful.copied().collect();
-        for place in doubtful {
-            let Some(back) = self.returns.remove(&place) else { continue };
+        for (place, back) in std::mem::take(&mut self.returns) {
             self.slots.forget_waiting(Purpose::Return(place));
-            changes.push(records::return_of(place, None));
-            self.book_unclaimed(place, back, changes, after);
+            if self.slots.holds(Purpose::Return(place)) {
+                self.returns.insert(place, back);
+            } else {
+                changes.push(records::return_of(place, None));
+                self.book_unclaimed(place, back, changes, after);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key                          record
-//! 'h'                          height, date, first slot not given, foreign spends, what is certain
+//! 'h'                          height, date, first slot not given, foreign spends
 //! 'k' | since, 8 bytes         seed of an envelope key
 //! 'o' | order, 16              an order
 //! 'p' | fingerprint, 16        ledger second after which it may come again
@@ -69,7 +69,6 @@ pub(super) fn height(ledger: &LedgerView, next: Slot) -> Change {
         ("next", Value::from(next.0)),
         ("foreign", Value::Bool(ledger.foreign)),
         ("doubt", Value::Bool(ledger.doubt)),
-        ("certain", Value::from(ledger.certain)),
     ]);
     change(b'h', &[], Some(value))
 }
@@ -142,7 +141,6 @@ impl Mixer {
                 newest: final_height,
                 date: 0,
                 heard: now.time,
-                certain: final_height,
                 solvent: false,
                 foreign: false,
                 doubt: false,
@@ -202,7 +200,6 @@ impl Mixer {
         self.slots.advance(Slot(fields.number("next")?));
         self.ledger.foreign = fields.flag("foreign")?;
         self.ledger.doubt = fields.flag("doubt")?;
-        self.ledger.certain = fields.number("certain")?;
         fields.end()
     }
 
