@@ -44,8 +44,7 @@ impl Chance {
     pub fn feed(&mut self, fresh: &[u8; 32]) {
         // A refill reads nothing but the key, so 32 bytes of input are a domain of their own.
         self.replace(fresh);
-        self.state[KEY_SIZE..].fill(0);
-        self.at = STATE_SIZE;
+        self.at = KEY_SIZE;
     }
 
     /// Fills `out`.
@@ -227,11 +226,14 @@ mod tests {
 
     #[test]
     fn numbers_below_a_bound_are_unbiased() {
-        // A draw reduced modulo 3·2⁶² would fall into the first quarter twice as often.
+        // Reduced modulo 3·2⁶², half the draws would be below 2⁶²; multiplied without drawing
+        // again, half would be multiples of 3.
         let mut chance = Chance::new([3; 32]);
-        let bound = 3 << 62;
-        let low = (0..30_000).filter(|_| chance.below(bound) < 1 << 62).count();
+        let draws: Vec<u64> = (0..30_000).map(|_| chance.below(3 << 62)).collect();
+        let low = draws.iter().filter(|draw| **draw < 1 << 62).count();
+        let multiples = draws.iter().filter(|draw| **draw % 3 == 0).count();
         assert!((9_600..10_400).contains(&low), "a third of 30,000, not {low}");
+        assert!((9_600..10_400).contains(&multiples), "a third of 30,000, not {multiples}");
         for n in [1, 2, 3, 10, u64::MAX] {
             assert!((0..100).all(|_| chance.below(n) < n));
         }

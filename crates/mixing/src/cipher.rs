@@ -1,7 +1,8 @@
 //! The primitives, and nothing else: the only file (with its two children) that names one.
 //!
-//! One suite, no negotiation. [`Aead`] seals bodies (AEGIS-128L), [`Block`] enciphers a link header
-//! (AES-128), [`derive`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature` Ed25519.
+//! One suite, no negotiation. [`Aead`] seals bodies (AEGIS-128L), [`Block`] enciphers a link
+//! header (AES-128), [`derive()`], [`mac`] and [`hash`] are BLAKE3. `kem` holds X-Wing, `signature`
+//! Ed25519.
 //!
 //! What always holds: whatever is derived has a context of its own, and every part that goes into
 //! a derivation or a MAC is preceded by its length, so no two lists of parts read the same.
@@ -25,8 +26,8 @@ pub const KEY_SIZE: usize = 16;
 /// The size of an [`Aead`] tag, in bytes.
 pub const TAG_SIZE: usize = 16;
 
-/// A key of the authenticated cipher AEGIS-128L (draft-irtf-cfrg-aegis-aead, section 4), with a
-/// 16-byte tag. Wiped on drop.
+/// A key of the authenticated cipher AEGIS-128L (draft-irtf-cfrg-aegis-aead), with a 16-byte
+/// tag. Wiped on drop.
 ///
 /// A nonce must not be used twice under one key. The cipher does not commit to its key: whoever
 /// needs that must put the recipient into the key derivation.
@@ -101,7 +102,7 @@ pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 16] {
     tag
 }
 
-/// The first 32 bytes of [`derive`], for what is not secret.
+/// The first 32 bytes of [`derive()`], for what is not secret.
 pub fn hash(context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
     derive(context, parts, &mut out);

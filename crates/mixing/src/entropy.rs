@@ -6,17 +6,18 @@
 //! sum over its things, its share of all weights is the observer's posterior, and the entropy is
 //!
 //! ```text
-//! H = −Σ p·log₂ p        p = weight / Σ weights      (Serjantov and Danezis, "Towards an Information
-//!                                                   Theoretic Metric for Anonymity", 2002)
+//! H = −Σ p·log₂ p        p = weight / Σ weights
 //! ```
 //!
-//! Serjantov and Danezis count messages; here channels are counted, because sixteen cells of one
-//! person hide nobody. The number is an upper bound: it assumes that none of the others is the
-//! attacker, and that which things leave is a uniform choice. (Under `poisson` and `pool` the cut at
-//! the longest wait makes it less than uniform.)
+//! (Serjantov and Danezis, "Towards an Information Theoretic Metric for Anonymity", PET 2002.) They
+//! count messages; here channels are counted, because sixteen cells of one person hide nobody. The
+//! number is an upper bound: it assumes that none of the others is the attacker, and that which
+//! things leave is a uniform choice. (Under `poisson` and `pool` the cut at the longest wait makes
+//! it less than uniform.)
 //!
-//! What always holds: memory is limited, and what is forgotten for that makes the result smaller,
-//! never greater. Each arrival costs O(log channels), each release O(1), now and then a pass.
+//! What always holds: memory is limited, and what is forgotten for that are the lightest channels,
+//! whose absence makes the result smaller, not greater. (One that comes back counts anew.) Each
+//! arrival costs O(log channels), each release O(1), now and then a pass.
 
 use std::collections::BTreeMap;
 

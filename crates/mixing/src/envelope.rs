@@ -189,3 +189,26 @@ fn schedule(
     let for_exporter = for_exporter.first_chunk().expect("32 bytes are left");
     (Aead::new(for_cipher), Exporter(Secret::new(*for_exporter)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_depend_on_context_secret_recipient_and_ciphertext() {
+        let publics = [1, 2].map(|seed| EnvelopeKey::from_seed([seed; 32]).public().clone());
+        let export = |context, shared, to: &EnvelopePublic, ciphertext| {
+            let shared = Zeroizing::new([shared; 32]);
+            let (_, exporter) = schedule(context, &shared, to, &[ciphertext; CIPHERTEXT_SIZE]);
+            let mut out = [0; 32];
+            exporter.export("test: all", &[], &mut out);
+            out
+        };
+        let plain = export("test: a", 1, &publics[0], 1);
+        assert_eq!(plain, export("test: a", 1, &publics[0], 1));
+        assert_ne!(plain, export("test: b", 1, &publics[0], 1));
+        assert_ne!(plain, export("test: a", 2, &publics[0], 1));
+        assert_ne!(plain, export("test: a", 1, &publics[1], 1));
+        assert_ne!(plain, export("test: a", 1, &publics[0], 2));
+    }
+}

@@ -36,7 +36,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Forged`] if it did not, or if key or signature is of a form that some implementations
-    /// accept and others do not (small order, not canonical).
+    /// accept and others do not (points of small order, numbers in a long form).
     ///
     /// # Panics
     /// If `context` contains a zero byte.

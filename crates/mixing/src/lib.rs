@@ -7,7 +7,8 @@
 //! * [`Chance`]: a generator that forgets what it gave;
 //! * [`keys`], [`cipher`] and [`envelope`]: secrets, primitives, and one message sealed to one key;
 //! * [`replay`]: was this number seen?
-//! * [`Pool`], [`Strategy`] and [`entropy`]: the mix itself, when it lets go, and what that was worth.
+//! * [`Pool`], [`Strategy`] and [`entropy`]: the mix itself, when it lets go, and what that was
+//!   worth.
 //!
 //! The crate is pure: bytes and a time come in, values come out. No socket, file, clock, thread,
 //! environment or system randomness; the same seed gives the same bytes on every machine. What a

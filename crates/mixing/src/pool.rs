@@ -1,14 +1,14 @@
 //! The pool: what waits here leaves in another order.
 //!
-//! Things of any kind go in, each with the channel it belongs to; a [`Strategy`] says when which of
-//! them come out. What waits should be a handle, not a cell: it is moved several times.
+//! Things of any kind go in, each with the channel it belongs to; a [`Strategy`] says when which
+//! of them come out. What waits should be a handle, not a cell: it is moved several times.
 //!
 //! ```text
 //! insert ─► waiting, each with the latest time it may leave ─► release: choose, shuffle, measure
 //! ```
 //!
-//! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if the
-//! pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
+//! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if
+//! the pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
 //! under `none`); and the channel of a thing is forgotten when it has left, but for the fading
 //! weights in [`entropy`](crate::entropy). Absent: clocks, and any idea of where a thing goes next.
 
@@ -74,7 +74,9 @@ impl<T> Pool<T> {
         };
         self.waiting.push(Waiting { due: now.time + wait, arrival: self.arrivals, channel, item });
         self.arrivals += 1;
-        self.posterior.arrive(channel);
+        if self.strategy != Strategy::None {
+            self.posterior.arrive(channel);
+        }
         self.fires = self.fires.or(match self.strategy {
             Strategy::Threshold { n, .. } if self.posterior.channels() >= n => Some(now.time),
             Strategy::Pool { period, .. } => Some(now.time + period),
@@ -116,12 +118,12 @@ impl<T> Pool<T> {
         if items == 0 {
             return None;
         }
-        let mut entropy = self.posterior.release(items, waited);
-        if self.strategy == Strategy::None {
-            entropy = 0.0;
+        let entropy = if self.strategy == Strategy::None {
+            0.0
         } else {
             chance.shuffle(&mut out[start..]);
-        }
+            self.posterior.release(items, waited)
+        };
         Some(Release { items, channels: self.count_leaving(), entropy })
     }
 
@@ -142,6 +144,11 @@ impl<T> Pool<T> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// How many things may wait.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// The strategy this pool carries out.

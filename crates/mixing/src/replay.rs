@@ -116,10 +116,10 @@ impl Window {
             };
         }
         if let Some(bits) = &mut self.bits {
-            let ahead = (number / 64 - self.top.unwrap_or(0) / 64) as usize;
-            let first = number / 64 + 1 - ahead.min(bits.len()) as u32;
-            let words = bits.len();
-            (first..=number / 64).for_each(|word| bits[word as usize % words] = 0);
+            let (words, before) = (bits.len(), self.top.unwrap_or(0) / 64);
+            for word in (before + 1..=number / 64).take(words) {
+                bits[word as usize % words] = 0;
+            }
         }
         self.top = Some(number);
     }

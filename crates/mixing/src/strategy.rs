@@ -1,8 +1,9 @@
 //! Strategies: when a pool lets go, and of what. Data, not code: the network list fixes one per
 //! class, and a [`Pool`](crate::Pool) carries it out.
 //!
-//! What always holds: under every strategy that passes [`Strategy::check`] nothing waits longer than
-//! [`Strategy::longest`], so nothing waits for traffic that never comes. Absent: lock-step rounds.
+//! What always holds: under every strategy that passes [`Strategy::check`] nothing waits longer
+//! than [`Strategy::longest`], so nothing waits for traffic that never comes. Absent: lock-step
+//! rounds.
 
 use core::fmt;
 use core::time::Duration;
@@ -27,7 +28,7 @@ pub enum Strategy {
         period: Duration,
     },
     /// A random part every period, above a residue that stays: the timed dynamic-pool mix of
-    /// Mixmaster (Serjantov, Dingledine, Syverson, "From a Trickle to a Flood", 2002, section 2).
+    /// Mixmaster (Serjantov, Dingledine, Syverson, "From a Trickle to a Flood", 2002).
     Pool {
         /// How long a period is; it begins as in `Timed`.
         period: Duration,

@@ -82,6 +82,22 @@ fn a_fingerprint_is_of_the_part_that_a_changed_copy_shares() {
 }
 
 #[test]
+fn an_envelope_half_made_knows_its_fingerprint_and_ends_as_the_whole_one() {
+    let key = EnvelopeKey::from_seed([2; 32]);
+    let (mut one, mut two) = (Chance::new([3; 32]), Chance::new([3; 32]));
+    let half = envelope::Sealing::begin(key.public(), CONTEXT, &mut one);
+    let fingerprint = half.fingerprint();
+    let (sealed, exporter) = half.finish(b"with", b"hi");
+    let (whole, whole_exporter) = envelope::seal(key.public(), CONTEXT, b"with", b"hi", &mut two);
+    assert_eq!(sealed, whole);
+    assert_eq!(fingerprint, envelope::fingerprint(&sealed));
+    let (mut ours, mut theirs) = ([0; 32], [0; 32]);
+    exporter.export("test: one", &[], &mut ours);
+    whole_exporter.export("test: one", &[], &mut theirs);
+    assert_eq!(ours, theirs);
+}
+
+#[test]
 fn a_public_key_comes_back_from_its_bytes_and_a_bad_one_does_not() {
     let public = EnvelopeKey::from_seed([4; 32]).public().clone();
     assert_eq!(EnvelopePublic::from_bytes(public.as_bytes()), Ok(public));

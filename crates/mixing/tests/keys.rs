@@ -16,6 +16,7 @@ fn a_signature_holds_for_its_context_message_and_identity_only() {
     assert_eq!(identity.verify("request", b"message", &signature), Err(Forged));
     assert_eq!(identity.verify("promise", b"massage", &signature), Err(Forged));
     assert_eq!(identity.verify("promis", b"e\0message", &signature), Err(Forged));
+    assert_eq!(identity.verify("promis", b"emessage", &signature), Err(Forged));
     let other = IdentityKey::from_seed([2; 32]).identity();
     assert_eq!(other.verify("promise", b"message", &signature), Err(Forged));
     for at in 0..64 {

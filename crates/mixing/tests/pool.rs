@@ -94,7 +94,7 @@ fn a_period_begins_with_the_first_arrival() {
 
 #[test]
 fn a_pool_keeps_its_residue_until_the_longest_wait() {
-    let strategy = Strategy::Pool { period: 10 * MS, keep: 5, fraction: 0.5, longest: 45 * MS };
+    let strategy = Strategy::Pool { period: 10 * MS, keep: 5, fraction: 0.5, longest: 60 * MS };
     let mut chance = Chance::new([5; 32]);
     let mut pool = Pool::new(strategy, 1000);
     let mut out = Vec::new();
@@ -102,13 +102,21 @@ fn a_pool_keeps_its_residue_until_the_longest_wait() {
         pool.insert(at_ms(0), item, item, &mut chance).unwrap();
     }
     assert_eq!(pool.release(at_ms(9), &mut chance, &mut out), None);
-    // ⌊10/2⌋, ⌊5/2⌋, and at 40 ms all, because 50 ms would be too late.
-    for (millis, leave) in [(10, 5), (20, 2), (30, 1), (40, 7)] {
+    let mut leave = |pool: &mut Pool<u64>, millis, count| {
         assert_eq!(pool.wake_at(), Some(time_ms(millis)));
         let release = pool.release(at_ms(millis), &mut chance, &mut out).unwrap();
-        assert_eq!((release.items, release.channels), (leave, leave), "at {millis} ms");
+        assert_eq!((release.items, release.channels), (count, count), "at {millis} ms");
+    };
+    // ⌊10/2⌋, ⌊5/2⌋, ⌊3/2⌋, ⌊2/2⌋, and not ⌊1/2⌋ but one.
+    for (millis, count) in [(10, 5), (20, 2), (30, 1), (40, 1), (50, 1)] {
+        leave(&mut pool, millis, count);
     }
-    assert_eq!(pool.wake_at(), None);
+    (20..30)
+        .for_each(|item| pool.insert(at_ms(55), item, item, &mut Chance::new([1; 32])).unwrap());
+    // The five whose time is up are the ⌊10/2⌋ that leave.
+    leave(&mut pool, 60, 5);
+    leave(&mut pool, 70, 2);
+    assert!(out.iter().filter(|item| **item < 15).count() == 15, "the old ones all left");
 }
 
 #[test]
@@ -129,9 +137,9 @@ fn poisson_delays_are_exponential_and_cut() {
     let mut out = Vec::new();
     // 1 − 1/e, and 1 − 1/e²; e⁻³ of them, 996, are cut.
     for (millis, low, high) in [(10, 12_400, 12_900), (20, 17_100, 17_500), (29, 18_800, 19_000)] {
-        while pool.wake_at().is_some_and(|wake| wake <= time_ms(millis)) {
-            let wake = pool.wake_at().unwrap();
-            pool.release(Now { time: wake, date: Date::default() }, &mut chance, &mut out);
+        while let Some(wake) = pool.wake_at().filter(|wake| *wake <= time_ms(millis)) {
+            let release = pool.release(at(wake), &mut chance, &mut out);
+            assert!(release.is_some(), "a pool that wakes in vain wakes for ever");
         }
         assert!((low..high).contains(&out.len()), "{} left in {millis} ms", out.len());
     }
@@ -147,9 +155,9 @@ fn a_full_pool_gives_the_thing_back_and_has_room_after_a_release() {
         (0..3).for_each(|item| pool.insert(at_ms(0), 1, item, &mut chance).unwrap());
         assert_eq!(pool.insert(at_ms(0), 2, 99, &mut chance), Err(Full(99)), "{strategy}");
         let mut out = Vec::new();
-        while let Some(wake) = pool.wake_at() {
-            pool.release(at(wake), &mut chance, &mut out);
-        }
+        (1..=999).for_each(|millis| {
+            pool.release(at_ms(millis), &mut chance, &mut out);
+        });
         out.sort_unstable();
         assert_eq!(out, [0, 1, 2], "{strategy}: what was refused does not come out");
         assert_eq!(pool.insert(at_ms(0), 2, 99, &mut chance), Ok(()), "{strategy}");
@@ -182,6 +190,8 @@ fn draining_gives_everything_and_begins_anew() {
         assert_eq!((pool.len(), pool.wake_at()), (0, None), "{strategy}");
         pool.insert(at_ms(500), 1, 1, &mut chance).unwrap();
         assert!(pool.wake_at() >= Some(time_ms(500)), "{strategy}");
+        let release = pool.release(at_ms(999), &mut chance, &mut Vec::new()).unwrap();
+        assert_eq!(release.entropy, 0.0, "{strategy}: who was drained is no company");
     }
 }
 

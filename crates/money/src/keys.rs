@@ -31,7 +31,7 @@ impl AccountKey {
     /// Makes the key of Duniter v1 from a salt ("secret identifier") and a password: scrypt with
     /// N = 4096, r = 16, p = 1 gives the seed. Texts are taken as their UTF-8 bytes, not normalised.
     pub fn from_salt(salt: &str, password: &str) -> Self {
-        let params = scrypt::Params::new(12, 16, 1, 32).expect("these parameters are legal");
+        let params = scrypt::Params::new(12, 16, 1).expect("these parameters are legal");
         let mut seed = Zeroizing::new([0; 32]);
         scrypt::scrypt(password.as_bytes(), salt.as_bytes(), &params, &mut *seed)
             .expect("32 bytes are a legal output");

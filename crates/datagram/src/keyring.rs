@@ -1,0 +1,281 @@
+//! A node's own keys of the hour, and the signed lists of everybody's.
+//!
+//! An envelope key lives in memory only, for one epoch, and is accepted a little longer; a restart
+//! begins a new one. So whatever was sealed to it can be remembered for as long as the key lives,
+//! and no replay survives a restart.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mixing::chance::Chance;
+use mixing::cipher;
+use mixing::envelope::{self, EnvelopeKey, EnvelopePublic, Exporter};
+use mixing::keys::{Identity, IdentityKey, Signature};
+use mixing::time::{Now, Time};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::network::Network;
+use crate::outbox::Dropped;
+use crate::wire::{KEY_LIST, KeyList};
+
+/// How long a key is announced.
+pub const EPOCH: Duration = Duration::from_secs(3600);
+/// The least time that a key is announced, whatever is asked of it.
+pub const EPOCH_LEAST: Duration = Duration::from_secs(120);
+/// How many new lists of one node are taken in an hour: more than an honest node has, even one
+/// that is flooded and restarted; a node that makes more lists than that keeps them to itself.
+pub const LISTS_PER_HOUR: usize = 60;
+/// How much longer it is accepted.
+pub const GRACE: Duration = Duration::from_secs(600);
+/// How far the clocks of two nodes may be apart before they refuse each other's lists. A clock
+/// that jumps by a day must not end the service.
+pub const CLOCKS_APART: Duration = Duration::from_secs(26 * 3600);
+
+const SIGNING: &str = "mingle key list v1";
+
+/// A node's own keys.
+pub(crate) struct Keyring {
+    identity: IdentityKey,
+    network: String,
+    current: Epoch,
+    previous: Option<Epoch>,
+    remembered_max: usize,
+    /// Something could not be remembered: a new epoch is wanted before its time.
+    full: bool,
+}
+
+struct Epoch {
+    key: EnvelopeKey,
+    hint: u16,
+    seen: BTreeSet<[u8; 16]>,
+    announced: Box<[u8; KEY_LIST]>,
+    begins: u64,
+    /// Announced until then.
+    ends: Time,
+}
+
+impl Keyring {
+    pub(crate) fn new(
+        now: Now,
+        identity: IdentityKey,
+        network: &str,
+        remembered_max: usize,
+        chance: &mut Chance,
+    ) -> Self {
+        let current = Epoch::begin(now, &identity, network, 0, chance);
+        Keyring {
+            identity,
+            network: network.to_owned(),
+            current,
+            previous: None,
+            remembered_max,
+            full: false,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.identity()
+    }
+
+    pub(crate) fn sign(&self, context: &str, message: &[u8]) -> Signature {
+        self.identity.sign(context, message)
+    }
+
+    /// The signed list of the present key.
+    pub(crate) fn list(&self) -> &[u8; KEY_LIST] {
+        &self.current.announced
+    }
+
+    /// Whether a key of this hint is still accepted.
+    pub(crate) fn has(&self, hint: u16) -> bool {
+        self.epochs().any(|epoch| epoch.hint == hint)
+    }
+
+    /// Begins a new epoch when it is time, and wipes the key before last. True when the list
+    /// changed.
+    pub(crate) fn tick(&mut self, now: Now, chance: &mut Chance) -> bool {
+        if self.previous.as_ref().is_some_and(|epoch| epoch.ends + GRACE <= now.time) {
+            self.previous = None;
+        }
+        // A flood that fills the memory of a key shortens its life and opens nothing twice.
+        let early = self.full && now.time + EPOCH >= self.current.ends + EPOCH_LEAST;
+        if now.time < self.current.ends && !early {
+            return false;
+        }
+        self.full = false;
+        self.current.ends = self.current.ends.min(now.time);
+        // A newer list is known by its date, so the date never goes back, whatever the clock does.
+        let after = self.current.begins + 1;
+        let mut next = Epoch::begin(now, &self.identity, &self.network, after, chance);
+        while next.hint == self.current.hint {
+            next = Epoch::begin(now, &self.identity, &self.network, after, chance);
+        }
+        self.previous = Some(std::mem::replace(&mut self.current, next));
+        true
+    }
+
+    /// Opens an envelope that was sealed to one of the keys, once.
+    ///
+    /// The opener of a link gives a hint; set-ups have none, and both keys are tried.
+    pub(crate) fn open(
+        &mut self,
+        hint: Option<u16>,
+        context: &'static str,
+        associated: &[u8],
+        sealed: &[u8],
+    ) -> Result<(Vec<u8>, Exporter), Refused> {
+        let fingerprint = envelope::fingerprint(sealed);
+        if self.epochs().any(|epoch| epoch.seen.contains(&fingerprint)) {
+            return Err(Refused::Repeated);
+        }
+        let limit = self.remembered_max;
+        let epochs = [Some(&mut self.current), self.previous.as_mut()];
+        let fits = |epoch: &&mut Epoch| hint.is_none_or(|hint| hint == epoch.hint);
+        for epoch in epochs.into_iter().flatten().filter(fits) {
+            let Ok(opened) = epoch.key.open(context, associated, sealed) else { continue };
+            if epoch.seen.len() >= limit {
+                self.full = true;
+                return Err(Refused::MemoryFull);
+            }
+            epoch.seen.insert(fingerprint);
+            return Ok(opened);
+        }
+        Err(Refused::NotOurs)
+    }
+
+    fn epochs(&self) -> impl Iterator<Item = &Epoch> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// Why an envelope was not opened.
+pub(crate) enum Refused {
+    /// It was opened before.
+    Repeated,
+    /// It is not sealed to any key of ours.
+    NotOurs,
+    /// No room to remember it.
+    MemoryFull,
+}
+
+impl Epoch {
+    fn begin(
+        now: Now,
+        identity: &IdentityKey,
+        network: &str,
+        after: u64,
+        chance: &mut Chance,
+    ) -> Self {
+        let key = EnvelopeKey::generate(chance);
+        let begins = now.date.as_millis().max(after);
+        let mut list = KeyList {
+            identity: *identity.identity().as_bytes(),
+            begins: begins.into(),
+            ends: begins.saturating_add(EPOCH.as_millis() as u64).into(),
+            key: *key.public().as_bytes(),
+            signature: [0; 64],
+        };
+        list.signature = identity.sign(SIGNING, &signed(network, &list)).0;
+        let mut announced = Box::new([0; KEY_LIST]);
+        announced.copy_from_slice(list.as_bytes());
+        let hint = hint(key.public());
+        Epoch { key, hint, seen: BTreeSet::new(), announced, begins, ends: now.time + EPOCH }
+    }
+}
+
+/// Tells a node's few keys apart: the first two bytes of a hash of the public key.
+fn hint(key: &EnvelopePublic) -> u16 {
+    let hash = cipher::hash("mingle key hint v1", &[key.as_bytes()]);
+    u16::from_be_bytes([hash[0], hash[1]])
+}
+
+fn signed(network: &str, list: &KeyList) -> Vec<u8> {
+    let body = &list.as_bytes()[..KEY_LIST - 64];
+    let length = (network.len() as u64).to_be_bytes();
+    [&length, network.as_bytes(), body].concat()
+}
+
+/// What is known of other nodes' keys.
+#[derive(Default)]
+pub(crate) struct Directory {
+    known: BTreeMap<Identity, Known>,
+    /// When the lists of each node were taken, of the last hour.
+    taken: BTreeMap<Identity, VecDeque<Time>>,
+}
+
+/// A node's present key.
+pub(crate) struct Known {
+    pub(crate) key: EnvelopePublic,
+    pub(crate) hint: u16,
+    pub(crate) list: Arc<[u8]>,
+    begins: u64,
+    usable_until: Time,
+}
+
+impl Directory {
+    /// Takes a list in. `Ok(None)` when it says nothing new, else whose it is.
+    pub(crate) fn learn(
+        &mut self,
+        now: Now,
+        network: &Network,
+        bytes: &[u8],
+    ) -> Result<Option<Identity>, Dropped> {
+        let bytes: &[u8; KEY_LIST] = bytes.try_into().map_err(|_| Dropped::BadKeyList)?;
+        let list = KeyList::read_from_bytes(bytes).expect("of the right size");
+        let identity = Identity::from_bytes(list.identity);
+        network.node(&identity).ok_or(Dropped::BadKeyList)?;
+        let known = self.known.get(&identity);
+        if known.is_some_and(|known| *known.list == bytes[..]) {
+            return Ok(None);
+        }
+        let (date, apart) = (now.date.as_millis(), CLOCKS_APART.as_millis() as u64);
+        let (begins, ends) = (list.begins.get(), list.ends.get());
+        let older =
+            known.is_some_and(|known| begins < known.begins && known.usable_until > now.time);
+        let in_time = begins <= date.saturating_add(apart) && date <= ends.saturating_add(apart);
+        if older {
+            // A list that was overtaken on its way says nothing against who brought it.
+            return Ok(None);
+        }
+        if !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
+            return Err(Dropped::BadKeyList);
+        }
+        let signature = Signature(list.signature);
+        identity
+            .verify(SIGNING, &signed(&network.name, &list), &signature)
+            .map_err(|_| Dropped::BadKeyList)?;
+        let key = EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)?;
+        let taken = self.taken.entry(identity).or_default();
+        taken.retain(|at| now.time - *at < EPOCH);
+        if taken.len() >= LISTS_PER_HOUR {
+            return Err(Dropped::TooManyKeyLists);
+        }
+        taken.push_back(now.time);
+        let (hint, list) = (hint(&key), Arc::from(&bytes[..]));
+        let usable_until = now.time + EPOCH + GRACE;
+        self.known.insert(identity, Known { key, hint, list, begins, usable_until });
+        Ok(Some(identity))
+    }
+
+    /// A node's key, while it can be expected to be accepted.
+    pub(crate) fn get(&self, now: Time, identity: &Identity) -> Option<&Known> {
+        self.known.get(identity).filter(|known| known.usable_until > now)
+    }
+
+    /// Forgets a key that its node does not have any more.
+    pub(crate) fn forget(&mut self, identity: &Identity) {
+        self.known.remove(identity);
+    }
+
+    /// Forgets nodes that are not listed any more.
+    pub(crate) fn keep_listed(&mut self, network: &Network) {
+        self.known.retain(|identity, _| network.node(identity).is_some());
+        self.taken.retain(|identity, _| network.node(identity).is_some());
+    }
+
+    /// All lists that are still good.
+    pub(crate) fn all(&self, now: Time) -> impl Iterator<Item = (&Identity, &Known)> {
+        self.known.iter().filter(move |(_, known)| known.usable_until > now)
+    }
+}

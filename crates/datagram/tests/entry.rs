@@ -1,0 +1,130 @@
+//! The entry: spare channels, and a network list that changes while it runs.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::*;
+use datagram::*;
+use mixing::Strategy;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How long a first datagram takes from its association's opening to its answer.
+fn first_answer(world: &mut World) -> Duration {
+    let began = world.now.time;
+    let answered = world.replies.len();
+    let association = world.open(ENTRY, Class::Large);
+    world.send(ENTRY, association, "9.9.9.9:53", b"first");
+    assert!(world.run_until(SOON, |world| world.replies.len() > answered));
+    world.now.time - began
+}
+
+fn with_spares(seed: u8) -> World {
+    let network = network(&[1, 1, 1], 1, Some(Strategy::None));
+    World::with_limits(network, seed, &Limits::default())
+}
+
+#[test]
+fn an_association_that_takes_a_spare_channel_waits_for_no_set_up() {
+    let mut world = with_spares(1);
+    let without = first_answer(&mut world);
+    world.run(3 * SECOND);
+    let with = first_answer(&mut world);
+    // Three mixes hold a set-up for 50 ms each.
+    assert!(without >= Duration::from_millis(150), "{without:?}");
+    assert!(with <= Duration::from_millis(10), "{with:?}");
+}
+
+#[test]
+fn a_spare_outlives_every_idle_limit_and_reaches_no_destination() {
+    let mut world = with_spares(2);
+    world.run(5 * SECOND);
+    let opened = world.figures(address(EXIT)).channels_opened;
+    assert_eq!(opened, Limits::default().spare_channels as u64);
+    world.run(30 * MINUTE);
+    assert_eq!(world.figures(address(EXIT)).channels_opened, opened, "kept, not made anew");
+    assert!(first_answer(&mut world) <= Duration::from_millis(10));
+    assert_eq!(world.arrivals.len(), 1, "dummies end at the exit");
+    assert!(world.all_dropped().is_empty(), "{:?}", world.all_dropped());
+}
+
+/// The nodes that a datagram of an open association meets, seen by its cells' size.
+fn chain_of(world: &mut World, association: Association) -> BTreeSet<SocketAddr> {
+    world.seen.clear();
+    world.echo = false;
+    world.send(ENTRY, association, "9.9.9.9:53", b"where?");
+    world.run(SECOND / 10);
+    let small = |packet: &&Packet| (300..=440).contains(&packet.bytes.len());
+    world.seen.iter().filter(small).map(|packet| packet.to).collect()
+}
+
+#[test]
+fn associations_of_different_isolation_share_no_chain_where_there_is_a_choice() {
+    let mut world = World::new(network(&[2, 2], 2, Some(Strategy::None)), 3);
+    world.run(3 * SECOND);
+    let mut chains = BTreeSet::new();
+    for isolation in 0..8 {
+        let now = world.now;
+        let association = world.entry(ENTRY).open(now, Class::Small, isolation).expect("room");
+        world.run(3 * SECOND);
+        let chain = chain_of(&mut world, association);
+        assert_eq!(chain.len(), 3, "two mixes and an exit");
+        assert!(chains.insert(chain), "isolation {isolation} shares a chain");
+    }
+    // All eight chains are taken: the ninth shares one and is served all the same.
+    let now = world.now;
+    let association = world.entry(ENTRY).open(now, Class::Small, 8).expect("room");
+    world.run(3 * SECOND);
+    assert!(chains.contains(&chain_of(&mut world, association)));
+}
+
+#[test]
+fn a_node_that_joins_the_list_is_used_and_one_that_leaves_it_is_not() {
+    let whole = network(&[1, 2, 1], 2, Some(Strategy::None));
+    let without = |names: [&str; 2]| {
+        let mut list = whole.clone();
+        list.nodes.retain(|node| !names.contains(&node.name.as_str()));
+        list
+    };
+    let mut world = World::new(without(["mix-2-2", "exit-2"]), 4);
+    first_answer(&mut world);
+
+    world.network = whole.clone();
+    for joined in [mix_address(2, 2), address("10.0.1.2:700")] {
+        world.start(joined, &Limits::default());
+    }
+    world.renew(&whole).expect("only nodes were added");
+    assert!(world.run_until(5 * SECOND, |world| world.figures(address(ENTRY)).nodes_known == 6));
+
+    for left in [mix_address(2, 1), address(EXIT)] {
+        world.nodes.remove(&left);
+    }
+    world.renew(&without(["mix-2-1", "exit-1"])).expect("only nodes were removed");
+    world.arrivals.clear();
+    world.replies.clear();
+    let association = world.open(ENTRY, Class::Large);
+    for _ in 0..50 {
+        world.send(ENTRY, association, "9.9.9.9:53", b"again");
+        world.run(SECOND / 10);
+    }
+    assert!(world.replies.len() > 10, "{:?}", world.all_dropped());
+    assert!(world.arrivals.iter().all(|arrival| arrival.exit == address("10.0.1.2:700")));
+}
+
+#[test]
+fn a_list_that_changes_what_only_a_start_can_change_is_refused_and_the_old_one_serves_on() {
+    let list = network(&[1, 1], 1, None);
+    let mut world = World::new(list.clone(), 5);
+    let mut other_strategy = list.clone();
+    other_strategy.small.strategy = Strategy::None;
+    let mut other_name = list.clone();
+    other_name.name = "another".into();
+    for changed in [other_strategy, other_name] {
+        assert_eq!(world.renew(&changed), Err(Error::NeedsRestart));
+    }
+    first_answer(&mut world);
+}

@@ -1,0 +1,92 @@
+//! The command line: one file per command.
+
+mod bench;
+mod demo;
+mod init;
+mod network;
+mod run;
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{Error, log};
+
+/// A mix for datagrams: takes in what many people send, holds it, and lets it out so that nobody
+/// can tell whose is whose.
+#[derive(Parser)]
+#[command(name = "mingle", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a network
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Make the folder of one node for a real network
+    Init(init::Arguments),
+    /// Run the node in a folder until a signal
+    Run(run::Arguments),
+    /// Watch datagrams go through a whole network on this machine and come back
+    Demo(demo::Arguments),
+    /// Measure what it costs
+    #[command(subcommand)]
+    Bench(bench::Command),
+    #[command(hide = true)]
+    DemoPart(demo::part::Arguments),
+    #[command(hide = true)]
+    BenchRelay(bench::relay::Arguments),
+}
+
+/// Reads the command line and does what it says; the exit code.
+pub fn main() -> std::process::ExitCode {
+    match perform(Arguments::parse().command) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(why) => {
+            log::error(why);
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something to who typed the command; that nobody listens is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn perform(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Network(command) => network::perform(command),
+        Command::Init(arguments) => init::perform(&arguments),
+        Command::Run(arguments) => run::perform(&arguments),
+        Command::Demo(arguments) => demo::perform(&arguments),
+        Command::Bench(command) => bench::perform(&command),
+        Command::DemoPart(arguments) => demo::part::perform(&arguments),
+        Command::BenchRelay(arguments) => bench::relay::perform(&arguments),
+    }
+}
+
+/// The runtime of a command's control plane.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|why| Error::system("the control plane", why))
+}
+
+/// This program, for commands that start others of its kind.
+fn program() -> Result<PathBuf, Error> {
+    std::env::current_exe().map_err(|why| Error::system("this program's own path", why))
+}
+
+/// Ends this process when whoever started it ends: that one holds the other end of the pipe.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let mut ignored = [0; 256];
+        while std::io::stdin().lock().read(&mut ignored).is_ok_and(|size| size > 0) {}
+        std::process::exit(0);
+    });
+}

@@ -1,0 +1,333 @@
+//! An entry: links on one side, the doors for applications on the other.
+//!
+//! ```text
+//! SOCKS5   one relay socket per association: a datagram's relay is known by the port it came to,
+//!          as its sender's port is not known before it comes, and one host has many associations
+//! forward  one socket each; a channel per source
+//! raw      one socket each; a channel per source and destination
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use datagram::entry::Association;
+use datagram::network::Class;
+use datagram::outbox::{Dropped, Effect, Outbox};
+use datagram::{Entry, Figures};
+use mixing::time::{Now, Time};
+use tokio::sync::oneshot;
+
+use super::notices::Notices;
+use super::relay::{Channels, Relay};
+use super::sources::{Key, Sources};
+use super::wait::Waiter;
+use super::{OWN, Role};
+use crate::config::EntryConfig;
+use crate::figures::{Lost, LostCounts, Sizes};
+use crate::forward::Forward;
+use crate::{raw, socks, udp};
+
+/// An entry on its links and behind its doors.
+pub(crate) struct EntryRole {
+    core: Entry,
+    doors: Vec<Door>,
+    sources: Sources,
+    /// By number, which follows the doors'.
+    relays: HashMap<u64, Relay>,
+    /// The relay behind an association.
+    behind: HashMap<Association, u64>,
+    next: u64,
+    class: Class,
+    per_destination: Option<usize>,
+    notices: Notices,
+    lost: LostCounts,
+    buffer: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+/// Where applications come in without saying so beforehand.
+pub(crate) struct Door {
+    pub(crate) socket: UdpSocket,
+    pub(crate) kind: DoorKind,
+}
+
+/// What a door's datagrams mean.
+pub(crate) enum DoorKind {
+    /// They begin with their destination.
+    Raw { class: Class },
+    /// All go to one.
+    Forward(Forward),
+}
+
+/// What the SOCKS connections ask of an entry.
+pub(crate) enum EntryCommand {
+    /// A new association; the answer is its number.
+    Associate {
+        socket: UdpSocket,
+        peer: IpAddr,
+        isolation: u64,
+        answer: oneshot::Sender<Result<u64, Dropped>>,
+    },
+    /// Its TCP connection ended.
+    End { number: u64 },
+}
+
+#[allow(clippy::wrong_self_convention, reason = "they follow the path, as in the cores")]
+impl EntryRole {
+    pub(crate) fn new(
+        core: Entry,
+        config: &EntryConfig,
+        doors: Vec<Door>,
+        waiter: &Waiter,
+    ) -> std::io::Result<Self> {
+        let mut next = OWN;
+        for door in &doors {
+            waiter.add(&door.socket, next)?;
+            next += 1;
+        }
+        let socks = &config.socks;
+        Ok(EntryRole {
+            core,
+            doors,
+            sources: Sources::new(config.forwards.sources_max, config.forwards.source_idle),
+            relays: HashMap::new(),
+            behind: HashMap::new(),
+            next,
+            class: socks.class,
+            per_destination: socks.channel_per_destination.then_some(socks.destinations_max),
+            notices: Notices::default(),
+            lost: LostCounts::default(),
+            buffer: vec![0; udp::DATAGRAM_MAX],
+            reply: Vec::with_capacity(udp::DATAGRAM_MAX),
+        })
+    }
+
+    fn associate(
+        &mut self,
+        now: Now,
+        socket: UdpSocket,
+        peer: IpAddr,
+        isolation: u64,
+        waiter: &Waiter,
+    ) -> Result<u64, Dropped> {
+        let number = self.next;
+        waiter.add(&socket, number).map_err(|_| Dropped::AssociationsFull)?;
+        let channels = if self.per_destination.is_some() {
+            Channels::PerDestination { isolation, open: BTreeMap::new() }
+        } else {
+            let association = self.core.open(now, self.class, isolation)?;
+            self.behind.insert(association, number);
+            Channels::One(association)
+        };
+        self.next += 1;
+        self.relays.insert(number, Relay { socket, peer, client: None, channels });
+        Ok(number)
+    }
+
+    fn end(&mut self, now: Now, number: u64, out: &mut Outbox) {
+        let Some(relay) = self.relays.remove(&number) else { return };
+        for association in relay.associations() {
+            self.behind.remove(&association);
+            self.core.close(now, association, out);
+        }
+    }
+
+    /// Reads what applications sent to a door or to a relay.
+    fn read(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..share {
+            let door = self.doors.get((number - OWN) as usize).map(|door| &door.socket);
+            let relay = || self.relays.get(&number).map(|relay| &relay.socket);
+            let Some(socket) = door.or_else(relay) else { break };
+            let Some((from, datagram)) = udp::receive_one(socket, &mut buffer) else { break };
+            let taken = if door.is_some() {
+                self.from_door(now, number, from, datagram, out)
+            } else {
+                self.from_relay(now, number, from, datagram, out)
+            };
+            if let Err(Refused::Here(why)) = taken {
+                self.lost.add(why, 1);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// A datagram at a door: whose it is, and where to.
+    fn from_door(
+        &mut self,
+        now: Now,
+        number: u64,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let (to, payload, class, key_to) = match &self.doors[(number - OWN) as usize].kind {
+            DoorKind::Forward(forward) => (forward.to.clone(), datagram, forward.class, None),
+            DoorKind::Raw { class } => {
+                let (to, payload) = raw::parse(datagram).ok_or(Lost::BadRaw)?;
+                (to.into(), payload, *class, Some(to))
+            }
+        };
+        let key = Key { door: number, from, to: key_to };
+        let association = match self.sources.find(&key, now.time) {
+            Some(association) => association,
+            None if self.sources.is_full() => return Err(Lost::SourcesFull.into()),
+            None => {
+                let association = self.core.open(now, class, NO_CREDENTIALS)?;
+                self.sources.insert(key, association, now.time);
+                association
+            }
+        };
+        Ok(self.core.send(now, association, &to, payload, out)?)
+    }
+
+    /// A datagram at a relay: whether it is the client's, and where to.
+    fn from_relay(
+        &mut self,
+        now: Now,
+        number: u64,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let Some(relay) = self.relays.get_mut(&number) else { return Ok(()) };
+        if !relay.admits(from) {
+            return Err(Lost::WrongSender.into());
+        }
+        let (to, payload) = socks::parse_datagram(datagram)?;
+        relay.client = Some(from);
+        let association = match &mut relay.channels {
+            Channels::One(association) => *association,
+            Channels::PerDestination { isolation, open } => match open.get(&to) {
+                Some(association) => *association,
+                None if self.per_destination.is_some_and(|most| open.len() >= most) => {
+                    return Err(Lost::SourcesFull.into());
+                }
+                None => {
+                    let association = self.core.open(now, self.class, *isolation)?;
+                    open.insert(to.clone(), association);
+                    self.behind.insert(association, number);
+                    association
+                }
+            },
+        };
+        Ok(self.core.send(now, association, &to, payload, out)?)
+    }
+
+    /// Hands a reply to its application.
+    fn deliver(&mut self, now: Now, association: Association, source: SocketAddr, payload: &[u8]) {
+        let sent = if let Some(key) = self.sources.behind(association, now.time) {
+            self.doors[(key.door - OWN) as usize].socket.send_to(payload, key.from)
+        } else {
+            let relay = self.behind.get(&association).and_then(|number| self.relays.get(number));
+            let Some((relay, client)) = relay.and_then(|relay| Some((relay, relay.client?))) else {
+                return self.lost.add(Lost::NobodyBehind, 1);
+            };
+            socks::write_datagram(source, payload, &mut self.reply);
+            relay.socket.send_to(&self.reply, client)
+        };
+        if sent.is_err() {
+            // The application's buffer is full, or the reply and its header are too large for UDP.
+            self.lost.add(Lost::DeliveryRefused, 1);
+        }
+    }
+}
+
+impl Role for EntryRole {
+    type Command = EntryCommand;
+
+    fn receive(&mut self, now: Now, from: SocketAddr, cell: &mut [u8], out: &mut Outbox) {
+        // The core counted why.
+        let _ = self.core.receive(now, from, cell, out);
+    }
+
+    fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
+        self.read(now, number, share, out);
+    }
+
+    fn command(&mut self, now: Now, command: EntryCommand, waiter: &Waiter, out: &mut Outbox) {
+        match command {
+            EntryCommand::Associate { socket, peer, isolation, answer } => {
+                let result = self.associate(now, socket, peer, isolation, waiter);
+                // A connection that ended meanwhile does not wait for the answer.
+                if let Err(Ok(number)) = answer.send(result) {
+                    self.end(now, number, out);
+                }
+            }
+            EntryCommand::End { number } => self.end(now, number, out),
+        }
+    }
+
+    fn perform(&mut self, now: Now, effect: &Effect, out: &Outbox, _: &Waiter) {
+        match effect {
+            Effect::Deliver { association, source, bytes } => {
+                self.deliver(now, *association, *source, out.bytes(bytes));
+            }
+            Effect::Notice { notice, .. } => self.notices.tell(now.time, notice),
+            Effect::Send { .. }
+            | Effect::Outside { .. }
+            | Effect::Resolve { .. }
+            | Effect::Gone { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, _: Now, _: &mut Outbox) {}
+
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
+        for association in self.sources.sweep(now.time) {
+            self.core.close(now, association, out);
+        }
+        self.core.tick(now, out);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        self.core.wake_at()
+    }
+
+    fn feed(&mut self, fresh: &[u8; 32]) {
+        self.core.feed(fresh);
+    }
+
+    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.core.shutdown(now, out);
+    }
+
+    fn figures(&self) -> &Figures {
+        self.core.figures()
+    }
+
+    fn lost(&self) -> &LostCounts {
+        &self.lost
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            sockets: (self.doors.len() + self.relays.len()) as u64,
+            sources: self.sources.len() as u64,
+            associations: self.relays.len() as u64,
+        }
+    }
+}
+
+/// Why an application's datagram went nowhere.
+enum Refused {
+    /// To be counted here.
+    Here(Lost),
+    /// By the core, which counted it.
+    Core,
+}
+
+impl From<Lost> for Refused {
+    fn from(why: Lost) -> Self {
+        Refused::Here(why)
+    }
+}
+
+impl From<Dropped> for Refused {
+    fn from(_: Dropped) -> Self {
+        Refused::Core
+    }
+}
+
+/// Whoever gives no credentials shares chains with all who give none.
+const NO_CREDENTIALS: u64 = 0;

@@ -1,0 +1,86 @@
+//! Who sends to raw and to forwards: these doors have no beginning and no end, so a source is
+//! known from its first datagram until it was quiet for a while.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use datagram::entry::Association;
+use mixing::time::Time;
+
+/// One source of one door; for raw, one per destination.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key {
+    /// The door's number.
+    pub(super) door: u64,
+    /// The application.
+    pub(super) from: SocketAddr,
+    /// The destination, where the datagram names it.
+    pub(super) to: Option<SocketAddr>,
+}
+
+/// All sources with their associations.
+pub(super) struct Sources {
+    known: HashMap<Key, Source>,
+    keys: HashMap<Association, Key>,
+    most: usize,
+    idle: Duration,
+    sweep_at: Time,
+}
+
+struct Source {
+    association: Association,
+    last: Time,
+}
+
+impl Sources {
+    pub(super) fn new(most: usize, idle: Duration) -> Self {
+        let (known, keys) = (HashMap::new(), HashMap::new());
+        Sources { known, keys, most, idle, sweep_at: Time::ZERO }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.known.len() >= self.most
+    }
+
+    /// The association of a source that is known; it counts as active.
+    pub(super) fn find(&mut self, key: &Key, now: Time) -> Option<Association> {
+        let source = self.known.get_mut(key)?;
+        source.last = now;
+        Some(source.association)
+    }
+
+    /// Remembers a new source.
+    pub(super) fn insert(&mut self, key: Key, association: Association, now: Time) {
+        self.known.insert(key, Source { association, last: now });
+        self.keys.insert(association, key);
+    }
+
+    /// The source behind an association, which counts as active.
+    pub(super) fn behind(&mut self, association: Association, now: Time) -> Option<Key> {
+        let key = *self.keys.get(&association)?;
+        self.known.get_mut(&key)?.last = now;
+        Some(key)
+    }
+
+    /// Forgets the sources that were quiet; their associations are to be closed. Looks only once a
+    /// second, so it costs nothing per datagram.
+    pub(super) fn sweep(&mut self, now: Time) -> Vec<Association> {
+        if now < self.sweep_at {
+            return Vec::new();
+        }
+        self.sweep_at = now + SWEEP_EVERY;
+        let quiet = self.known.extract_if(|_, source| now - source.last >= self.idle);
+        let quiet: Vec<_> = quiet.map(|(_, source)| source.association).collect();
+        for association in &quiet {
+            self.keys.remove(association);
+        }
+        quiet
+    }
+}
+
+const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,59 @@
+//! The page for the operator: `/metrics` for Prometheus, `/status` as JSON.
+//!
+//! It serves the published copy and nothing else, on loopback unless the operator says otherwise.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::Error;
+use crate::config::Metrics;
+use crate::figures::Published;
+
+mod exposition;
+mod status;
+
+/// Opens the page's listeners.
+///
+/// # Errors
+/// When an address is taken, or public without the operator's word.
+pub async fn bind(metrics: &Metrics) -> Result<Vec<TcpListener>, Error> {
+    let mut listeners = Vec::new();
+    for &address in &metrics.listen {
+        if !address.ip().to_canonical().is_loopback() && !metrics.allow_public {
+            return Err(Error::MetricsPublic { address });
+        }
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|why| Error::bind("the metrics page", address, why))?);
+    }
+    Ok(listeners)
+}
+
+/// Serves the page on one listener until its task ends.
+pub async fn serve(listener: TcpListener, published: Arc<Published>) {
+    let pages = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .with_state(published);
+    // It ends only with its task: a connection's error is that connection's.
+    let _ = axum::serve(listener, pages).await;
+}
+
+async fn metrics(State(published): State<Arc<Published>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, exposition::CONTENT)], exposition::text(&published))
+}
+
+async fn status(State(published): State<Arc<Published>>) -> impl IntoResponse {
+    axum::Json(status::json(&published))
+}
+
+/// The address of the status page at `listen`, for people.
+pub fn status_address(listen: SocketAddr) -> String {
+    format!("http://{listen}/status")
+}

@@ -1,0 +1,129 @@
+//! What may go wrong in a world, and when.
+//!
+//! Faults are data: a plan holds a list of them, so that a world can be run again without one of
+//! them. Which kinds are on is drawn from the seed; many worlds have only one kind.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One fault: from when until when, and what.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    /// When it begins.
+    pub from: Duration,
+    /// When it is over.
+    pub until: Duration,
+    /// What happens.
+    pub what: What,
+}
+
+/// Which datagrams a fault concerns. Nodes are numbers in the plan's order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// All.
+    All,
+    /// Those that a node sends: also what a cheating hop does to them.
+    From(usize),
+    /// Those between two nodes, both ways.
+    Between(usize, usize),
+    /// Those from the first to the second only.
+    OneWay(usize, usize),
+}
+
+impl Wire {
+    /// Whether a datagram between these nodes is one of them.
+    pub fn has(self, from: usize, to: usize) -> bool {
+        match self {
+            Wire::All => true,
+            Wire::From(node) => node == from,
+            Wire::Between(a, b) => (a, b) == (from, to) || (b, a) == (from, to),
+            Wire::OneWay(a, b) => (a, b) == (from, to),
+        }
+    }
+}
+
+/// What happens.
+#[derive(Clone, PartialEq, Debug)]
+pub enum What {
+    /// So many in a thousand are lost; 1,000 is a cut.
+    Loss(Wire, u64),
+    /// So many in a thousand arrive twice, the copy up to so much later.
+    Copies(Wire, u64, Duration),
+    /// Each takes up to so much longer, on its own: overtaking.
+    Jitter(Wire, Duration),
+    /// So many in a thousand have some bits changed.
+    Noise(Wire, u64),
+    /// So many in a thousand are cut short.
+    Short(Wire, u64),
+    /// Longer ones than this are lost.
+    Narrow(Wire, usize),
+    /// So many in a thousand come again after so long, from their own address.
+    Replays(Wire, u64, Duration),
+    /// So many in a thousand come again at once from an address that nobody has, before the
+    /// original.
+    Strays(Wire, u64),
+    /// The node is gone with all that it remembers, and comes back at the end.
+    Crash(usize),
+    /// The node is stopped in good order and started again at the end.
+    Stop(usize),
+    /// The node does nothing; what arrives meanwhile it finds at the end.
+    Stall(usize),
+    /// The entry has another address from the beginning on; `true`: only another port.
+    Move(usize, bool),
+    /// The node's date is so many seconds ahead.
+    Skew(usize, i64),
+    /// Somebody sends the node so many datagrams a second that he made up.
+    Flood(usize, u64),
+}
+
+/// The kinds that are drawn for a world.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)] // Named as the faults above.
+pub enum Kind {
+    Loss,
+    Copies,
+    Jitter,
+    Noise,
+    Short,
+    Narrow,
+    Replays,
+    Strays,
+    Crash,
+    Stop,
+    Stall,
+    Move,
+    Skew,
+    Flood,
+    Cut,
+    HalfCut,
+    Cheat,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 17] = [
+        Kind::Loss,
+        Kind::Copies,
+        Kind::Jitter,
+        Kind::Noise,
+        Kind::Short,
+        Kind::Narrow,
+        Kind::Replays,
+        Kind::Strays,
+        Kind::Crash,
+        Kind::Stop,
+        Kind::Stall,
+        Kind::Move,
+        Kind::Skew,
+        Kind::Flood,
+        Kind::Cut,
+        Kind::HalfCut,
+        Kind::Cheat,
+    ];
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} from {:?} until {:?}", self.what, self.from, self.until)
+    }
+}

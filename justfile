@@ -1,0 +1,21 @@
+# Short names for the lines that CI calls; nothing here is needed to build or test.
+
+# Everything CI checks.
+check:
+    bash .ci/run
+
+# All tests.
+test:
+    cargo test --workspace
+
+# The chain on this machine.
+demo:
+    cargo run --release -- demo
+
+# What the chain costs, beside plain relays.
+bench:
+    cargo run --release -- bench chain
+
+# Licences, duplicates, sources, and known flaws (fetches the advisory database).
+deny:
+    cargo deny --workspace --all-features check
