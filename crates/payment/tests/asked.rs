@@ -547,6 +547,7 @@ fn the_checker_of_knowledge_finds_what_is_planted() {
 #[test]
 fn no_mixer_has_the_far_end_on_its_disk_or_its_lines() {
     let mut world = World::new(21, 3, 1, Faults::default());
+    world.nodes.iter_mut().for_each(|node| node.disk.keeps = true);
     world.want(0, 201, 500, 15_000);
     world.run_to_end(180_000);
     let part = world.payer(0).parts().values().next().unwrap();

@@ -102,8 +102,9 @@ impl Return {
 }
 
 impl Mixer {
-    /// Begins from records, or from none. Without records, `final_height` is the newest final block:
-    /// what happened before is not looked at.
+    /// Begins from records, or from none. Without records the first block looked at is the one after
+    /// `final_height`: the newest final one for a new mixer; for one whose file is lost, one before
+    /// its oldest deposit, so that what came in since is found and returned or booked.
     ///
     /// # Errors
     /// [`BadRecord`]: the folder is another's, or spoiled.

@@ -58,13 +58,16 @@ pub struct Faults {
 /// A disk: records, and what it was like earlier.
 #[derive(Default, Clone)]
 pub struct Disk {
+    /// Whether earlier states are kept.
+    pub keeps: bool,
     pub records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub earlier: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl Disk {
     fn save(&mut self, changes: &[Change]) {
-        if self.earlier.len() < 400 {
+        // Before the first save there is no copy: that would be a lost file, not an old one.
+        if self.keeps && !self.records.is_empty() && self.earlier.len() < 400 {
             self.earlier.push(self.records.clone());
         }
         for Change { key, value } in changes {
@@ -157,7 +160,8 @@ impl World {
         });
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let nodes = names.iter().map(|name| Node::new(*name)).collect();
+        let mut nodes: Vec<_> = names.iter().map(|name| Node::new(*name)).collect();
+        nodes.iter_mut().for_each(|node| node.disk.keeps = faults.old_copy > 0);
         Self {
             ledger: ledger.unwrap(),
             nodes,
@@ -230,7 +234,7 @@ impl World {
             self.start(i);
             self.read_ledger(i);
         }
-        if self.ms.is_multiple_of(5_000) {
+        if self.ms.is_multiple_of(if self.ms < 30_000 { 5_000 } else { 60_000 }) {
             self.introduce();
         }
         self.begin_parts();
