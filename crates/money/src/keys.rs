@@ -116,6 +116,13 @@ impl AccountKey {
         Account::from_bytes(self.0.verifying_key().to_bytes())
     }
 
+    /// Derives a secret for another purpose from the key: BLAKE3 derive-key with `context` over the
+    /// seed. It tells nothing of the key.
+    pub fn derive(&self, context: &'static str) -> Zeroizing<[u8; 32]> {
+        let seed = Zeroizing::new(self.0.to_bytes());
+        Zeroizing::new(blake3::derive_key(context, &*seed))
+    }
+
     /// Signs a document that we composed.
     ///
     /// # Panics

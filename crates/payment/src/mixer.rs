@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mixing::envelope::{EnvelopeKey, EnvelopePublic};
+use mixing::keys::Secret;
 use mixing::{Chance, Now, Pool, Strategy, Time};
 use money::amount::Series;
 use money::{Account, AccountKey, Amount, Place, Reference};
@@ -116,6 +117,8 @@ pub struct Mixer {
     account: Account,
     hash: [u8; 32],
     chance: Chance,
+    /// Seeds of payments are drawn from it; see `Mixer::seeds`.
+    seed_key: Secret<32>,
     /// The keys envelopes are opened with, oldest first, each with the ledger second it began.
     keys: Vec<(u64, EnvelopeKey)>,
     peers: Peers,

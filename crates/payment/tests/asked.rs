@@ -118,6 +118,25 @@ fn the_same_bytes_get_the_same_answer_and_an_envelope_opens_once() {
     assert_eq!(world.mixer(0).orders().len(), 1);
 }
 
+/// Two mixers with old copies could else promise one deposit to two different payments.
+#[test]
+fn a_mixer_whose_file_forgot_a_request_makes_the_same_promise_again() {
+    let mut world = resting();
+    let mut asker = Asker::new(&world);
+    let layer = layer(&mut asker.chance);
+    let body = asker.ask(&layer);
+    let id = onion::fingerprint(&asker_onion(&body, &asker.currency));
+    let before = world.nodes[0].disk.records.clone();
+    let seed = give(&mut world, &body).unwrap();
+    let promise = world.mixer(0).orders()[&id].promise(account(1));
+    world.crash(0, 0);
+    world.nodes[0].disk.records = before;
+    world.run_until(25_000);
+    assert!(world.mixer(0).orders().is_empty());
+    assert_eq!(give(&mut world, &body), Ok(seed));
+    assert_eq!(world.mixer(0).orders()[&id].promise(account(1)), promise);
+}
+
 #[test]
 fn each_wrong_request_is_refused_by_name() {
     let mut world = resting();

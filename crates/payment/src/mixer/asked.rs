@@ -5,9 +5,11 @@
 //! here, with strangers' bytes only inside. Checks go from cheap to dear: size, copy, quota, sender,
 //! signature, envelope, disk.
 
-use mixing::Now;
 use mixing::cipher;
+use mixing::keys::Secret;
+use mixing::{Chance, Now};
 use money::{Account, Amount};
+use zeroize::Zeroizing;
 
 use super::{Config, Mixer, Order, SEEN_PER_ORDER, records};
 use crate::document::{Confirm, GetConfirm, Request, Signed, Unverified};
@@ -46,8 +48,9 @@ impl Mixer {
         check_layer(&self.config, self.account, request.content(), sender, &layer)?;
         self.check_dates(&layer)?;
         let mut changes = vec![self.index.see(id, layer.expire_date)];
-        let in_seed = self.chance.bytes();
-        let order = self.accept(request.content(), hash, sender, layer, in_seed, &rest)?;
+        let seeds = self.seeds(request.content(), sender);
+        let in_seed = seeds.own;
+        let order = self.accept(request.content(), hash, sender, layer, seeds, &rest)?;
         changes.push(records::order(id, Some(&order)));
         if let Some(promise) = order.promise(self.account) {
             changes.push(self.see_payout(&promise));
@@ -129,6 +132,18 @@ impl Mixer {
         if fits { Ok(()) } else { Err(Refused::WrongDates) }
     }
 
+    /// The seeds that we contribute. They are drawn from our key and the onion, and so the same when
+    /// the same onion is asked for again, even by a process that knows nothing of the first time
+    /// because its file is an old copy: whatever it promises then is the same payment.
+    fn seeds(&self, request: &Request, sender: Account) -> Seeds {
+        let amount = request.amount.units().to_be_bytes();
+        let parts = [&self.seed_key.expose()[..], sender.as_bytes(), &amount, &request.onion];
+        let mut bytes = Zeroizing::new([0; 96]);
+        cipher::derive("mingle order seeds v1", &parts, &mut *bytes);
+        let part = |at: usize| std::array::from_fn(|i| bytes[at + i]);
+        Seeds { own: part(0), last: part(32), noise: Secret::new(part(64)) }
+    }
+
     /// Begins the order: as the last mixer with the promise at once, else with a question to the next.
     fn accept(
         &mut self,
@@ -136,7 +151,7 @@ impl Mixer {
         hash: [u8; 32],
         sender: Account,
         layer: Layer,
-        in_seed: [u8; 32],
+        seeds: Seeds,
         rest: &[u8],
     ) -> Result<Order, Refused> {
         let deal = Deal {
@@ -144,7 +159,7 @@ impl Mixer {
             client: request.client,
             sender,
             in_amount: layer.in_amount,
-            in_seeds: [in_seed, layer.in_seed],
+            in_seeds: [seeds.own, layer.in_seed],
             next: layer.next,
             next_is_mixer: layer.next_is_mixer,
             out_amount: layer.out_amount,
@@ -159,8 +174,8 @@ impl Mixer {
             let ask = self.ask(&deal, rest);
             return Ok(Order::Requested { deal, keys, ask });
         }
-        let their_seed = self.chance.bytes();
-        let noise = promises::noise(&mut self.chance);
+        let their_seed = seeds.last;
+        let noise = promises::noise(&mut Chance::new(*seeds.noise.expose()));
         let promises = self.promises(&deal, &keys, their_seed, &noise)?;
         Ok(Order::Promised { deal, their_seed, confirmed: [0; 32], promises, acknowledged: false })
     }
@@ -322,6 +337,16 @@ impl Mixer {
             Order::Funded(_) | Order::Paying(..) | Order::Stuck(_) => Err(Refused::NotNow),
         }
     }
+}
+
+/// What we contribute to an order.
+struct Seeds {
+    /// The seed of the deposit.
+    own: [u8; 32],
+    /// The seed of the payout, if we are the last mixer.
+    last: [u8; 32],
+    /// Fills slots of promises, if we are the last mixer.
+    noise: Secret<32>,
 }
 
 /// Whether a layer says what the request says, and asks for what this mixer does.

@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 
 use mixing::envelope::EnvelopeKey;
+use mixing::keys::Secret;
 use mixing::{Chance, Now, Pool, cipher};
 use money::{Account, AccountKey, Amount, Place, Reference, Slot};
 
@@ -121,6 +122,7 @@ impl Mixer {
     ) -> Result<Self, BadRecord> {
         assert_eq!(config.check(), Ok(()), "configurations are checked where they are read");
         let account = key.account();
+        let seed_key = Secret::new(*key.derive("mingle mixer seeds v1"));
         let mut mixer = Self {
             hash: own_hash(&config, &account),
             peers: Peers::new(config.currency.clone(), account, config.inside),
@@ -130,6 +132,7 @@ impl Mixer {
             key,
             account,
             chance,
+            seed_key,
             keys: Vec::new(),
             orders: BTreeMap::new(),
             index: Index::default(),
