@@ -13,7 +13,7 @@
 
 mod asked;
 mod paid;
-mod records;
+pub(crate) mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +29,7 @@ use crate::effect::{Change, Command, Effect, Input, OrderId, Refused, is_fresh, 
 use crate::order::{Order, Step};
 use crate::peers::Peers;
 use crate::slots::{Purpose, Slots};
+pub(crate) use paid::is_mingle;
 pub use paid::{RETURN_PREFIX, Return};
 pub use records::BadRecord;
 

@@ -26,11 +26,12 @@ use money::{Account, AccountKey, Amount, Reference, Slot, Transfer};
 pub use check::{Flaw, Mistrust};
 pub use part::{Failure, Hop, Part, Plan};
 
-use crate::document::{Currency, GetConfirm, PeerInfo, Request, Signed};
+use crate::document::{Currency, GetConfirm, PeerInfo, Promise, Request, Signed};
 use crate::effect::{
     Answer, Change, Command, Effect, FinalBlock, OrderId, Payment, Refused, Unheard, retry_after,
 };
-use crate::mixer::RETURN_PREFIX;
+use crate::mixer::records::print;
+use crate::mixer::{RETURN_PREFIX, is_mingle};
 use crate::onion::{self, Layer};
 use crate::route::{Pace, dates};
 use crate::slots::{self, Purpose, Settled, Slots};
@@ -51,6 +52,9 @@ pub struct Config {
     pub parts_max: usize,
 }
 
+/// The most deposits of lost parts that are remembered; the oldest makes room.
+pub const SPENT_MAX: usize = 4096;
+
 /// A payer.
 pub struct Payer {
     config: Config,
@@ -59,6 +63,10 @@ pub struct Payer {
     chance: Chance,
     parts: BTreeMap<OrderId, Part>,
     slots: Slots,
+    /// Deposits that the chain shows and no part knows, by print of their reference, each with the
+    /// ledger second in which it was found: the file is an old copy, and the part that comes to
+    /// promises again has paid already.
+    spent: BTreeMap<[u8; 16], u64>,
     timers: BTreeSet<(Time, OrderId)>,
     attempts: BTreeMap<OrderId, u32>,
     height: u64,
@@ -86,6 +94,7 @@ impl Payer {
             key,
             chance,
             parts: BTreeMap::new(),
+            spent: BTreeMap::new(),
             timers: BTreeSet::new(),
             attempts: BTreeMap::new(),
             height: final_height,
@@ -114,6 +123,11 @@ impl Payer {
             (b'a', id) => {
                 let id = id.try_into().map_err(|_| wrong)?;
                 self.parts.insert(id, Part::read(record, &self.config.currency)?);
+            }
+            (b'x', print) => {
+                let print = print.try_into().map_err(|_| wrong)?;
+                let Value::Int(date) = Value::from_bytes(record)? else { return Err(wrong) };
+                self.spent.insert(print, u64::try_from(date).map_err(|_| wrong)?);
             }
             (&slots::TABLE, _) => {
                 self.slots.resume(slots::slot_of(key).ok_or(wrong)?, record)?;
@@ -266,7 +280,7 @@ impl Payer {
             }
             (Part::Waiting { plan, in_seed }, Ok(Answer::Promises(slots))) => {
                 match check::check(&plan, in_seed, &slots, &self.config.currency) {
-                    Ok(promises) => (Part::Ready { plan, in_seed, promises }, Ok(true)),
+                    Ok(promises) => (self.ready(plan, in_seed, promises), Ok(true)),
                     Err(why) => (Part::Failed(Failure::Mistrust(why)), Ok(true)),
                 }
             }
@@ -294,6 +308,15 @@ impl Payer {
         }
         self.parts.insert(id, part);
         result.map(|_| ())
+    }
+
+    /// All promised. If the deposit stands on the chain already, it is not made again.
+    fn ready(&self, plan: Plan, in_seed: [u8; 32], promises: Vec<Signed<Promise>>) -> Part {
+        let reference = plan.deposit(in_seed, &self.config.currency);
+        match self.spent.contains_key(&print(&reference)) {
+            true => Part::Deposited { plan, in_seed, promises },
+            false => Part::Ready { plan, in_seed, promises },
+        }
     }
 
     /// Pays a part whose promises are all there. Money moves from here on.
@@ -440,11 +463,28 @@ impl Payer {
                 .is_some_and(|reference| Some(&reference) == transfer.reference.as_ref())
         };
         let found = self.parts.iter().find(|(_, part)| is_it(part)).map(|(id, _)| *id);
-        let Some(id) = found else { return };
+        let Some(id) = found else { return self.remember_spent(transfer, changes) };
         if let Some(Part::Ready { plan, in_seed, promises }) = self.parts.remove(&id) {
             self.parts.insert(id, Part::Depositing { plan, in_seed, promises });
         }
         self.on_deposited(id, changes);
+    }
+
+    fn remember_spent(&mut self, transfer: &Transfer, changes: &mut Vec<Change>) {
+        let Some(reference) = transfer.reference.as_ref().filter(|text| is_mingle(text)) else {
+            return;
+        };
+        if self.spent.len() >= SPENT_MAX {
+            let oldest = self.spent.iter().min_by_key(|(_, date)| **date).map(|(print, _)| *print);
+            if let Some(oldest) = oldest {
+                self.spent.remove(&oldest);
+                changes.push(Change { key: [&b"x"[..], &oldest].concat(), value: None });
+            }
+        }
+        let print = print(reference);
+        self.spent.insert(print, self.date);
+        let value = Some(Value::from(self.date).to_bytes());
+        changes.push(Change { key: [&b"x"[..], &print].concat(), value });
     }
 
     fn on_arrived(&mut self, transfer: &Transfer, changes: &mut Vec<Change>) {

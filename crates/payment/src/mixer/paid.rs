@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mixing::Now;
 use money::{Account, Amount, Place, Reference, Transfer, address};
 
-use super::{KEY_LIFE_S, Mixer, Order, Purpose, records};
+use super::{Config, KEY_LIFE_S, Mixer, Order, Purpose, records};
 use crate::document::LIFE_S;
 use crate::effect::{Change, Effect, FinalBlock, Notice, OrderId, Payment, Refused};
 use crate::order::Step;
@@ -221,6 +221,12 @@ impl Mixer {
         });
         if let Some(id) = funded {
             self.settle(id, changes);
+        } else if is_mingle(reference) {
+            // The payout of an order that is lost. Asked for again it would have the same reference,
+            // and must not be promised again.
+            let Config { horizon_s, terms, .. } = &self.config;
+            let until = self.ledger.date.saturating_add(*horizon_s).saturating_add(terms.keep_s);
+            changes.push(self.index.see(records::print(reference), until));
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn height(ledger: &LedgerView, next: Slot) -> Change {
 }
 
 /// What is remembered of a payout's reference.
-pub(super) fn print(reference: &Reference) -> [u8; 16] {
+pub(crate) fn print(reference: &Reference) -> [u8; 16] {
     let hash = cipher::hash("mingle reference print v1", &[reference.as_bytes()]);
     std::array::from_fn(|i| hash[i])
 }
