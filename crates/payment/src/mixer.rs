@@ -150,6 +150,8 @@ struct LedgerView {
     foreign: bool,
     /// Whether it did so since it was last clear. Kept over starts.
     doubt: bool,
+    /// What came in unclaimed after [`Config::returns_max`] of such payments: the sum alone.
+    beyond: u64,
 }
 
 /// The ways to find an order.

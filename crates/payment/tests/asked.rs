@@ -505,6 +505,23 @@ fn a_mixer_that_cannot_cover_what_it_owes_makes_no_promises() {
 }
 
 #[test]
+fn more_unclaimed_payments_than_there_may_be_are_still_owed() {
+    let mut world = resting();
+    let needed = world.mixer(0).needed().units();
+    let most = u64::try_from(world.mixer_config().returns_max).unwrap();
+    for i in 0..most + 5 {
+        let reference = money::address::base58(&mixing::cipher::hash("test", &[&i.to_be_bytes()]));
+        world.pay_by_hand(101, account(1), 1, reference.as_bytes());
+        if i % 200 == 0 {
+            run(&mut world, 1_000);
+        }
+    }
+    run(&mut world, 10_000);
+    assert_eq!(world.mixer(0).unclaimed().len() as u64, most);
+    assert_eq!(world.mixer(0).needed().units(), needed + most + 5);
+}
+
+#[test]
 fn mixers_of_two_currencies_refuse_each_other() {
     let mut world = resting();
     let mut asker = Asker::new(&world);

@@ -159,8 +159,13 @@ impl Mixer {
         changes: &mut Vec<Change>,
         after: &mut Vec<Effect>,
     ) {
-        changes.push(records::unclaimed(place, Some(&back)));
-        self.unclaimed.insert(place, back);
+        if self.unclaimed.len() < self.config.returns_max {
+            changes.push(records::unclaimed(place, Some(&back)));
+            self.unclaimed.insert(place, back);
+        } else {
+            // The ledger still knows each of them; here only the sum is kept apart.
+            self.ledger.beyond = self.ledger.beyond.saturating_add(back.amount.units());
+        }
         after.push(Effect::Tell(Notice::Unclaimed));
     }
 
@@ -325,7 +330,8 @@ impl Mixer {
         let funded = self.orders.values().filter(|order| order.is_funded());
         let owed = funded.map(|order| order.deal().out_amount);
         let back = self.returns.values().chain(self.unclaimed.values()).map(|back| back.amount);
-        let kept = [self.config.existential_deposit, self.config.float];
+        let beyond = Amount::from_units(self.ledger.beyond);
+        let kept = [self.config.existential_deposit, self.config.float, beyond];
         owed.chain(back).chain(kept).sum()
     }
 

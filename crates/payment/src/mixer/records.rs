@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key                          record
-//! 'h'                          height, date, first slot not given, foreign spends
+//! 'h'                          height, date, first slot not given, foreign spends, unclaimed sum
 //! 'k' | since, 8 bytes         seed of an envelope key
 //! 'o' | order, 16              an order
 //! 'p' | fingerprint, 16        ledger second after which it may come again
@@ -70,6 +70,7 @@ pub(super) fn height(ledger: &LedgerView, next: Slot) -> Change {
         ("next", Value::from(next.0)),
         ("foreign", Value::Bool(ledger.foreign)),
         ("doubt", Value::Bool(ledger.doubt)),
+        ("beyond", Value::from(ledger.beyond)),
     ]);
     change(b'h', &[], Some(value))
 }
@@ -148,6 +149,7 @@ impl Mixer {
                 solvent: false,
                 foreign: false,
                 doubt: false,
+                beyond: 0,
             },
         };
         for (key, record) in records {
@@ -204,6 +206,7 @@ impl Mixer {
         self.slots.advance(Slot(fields.number("next")?));
         self.ledger.foreign = fields.flag("foreign")?;
         self.ledger.doubt = fields.flag("doubt")?;
+        self.ledger.beyond = fields.number("beyond")?;
         fields.end()
     }
 
