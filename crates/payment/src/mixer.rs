@@ -3,6 +3,7 @@
 //! ```text
 //! asked.rs   Request ─► Requested ─► Heard(seed) ─► Answered ─► Confirm ─► Promised ─► Confirm, GetConfirm
 //! paid.rs    Block: deposit ─► Funded ─► pool ─► tick: slot, Paying ─► Sign, Broadcast ─► Block: forgotten
+//! index.rs   the ways to find an order, and when its messages leave
 //! records.rs what is on the disk, and how a mixer begins again from it
 //! ```
 //! What always holds: a funded promise is paid exactly once; a payment with a Mingle reference that fits
@@ -12,23 +13,25 @@
 //! Absent: HTTP, the ledger, the disk. They give [`Input`]s and perform [`Effect`]s.
 
 mod asked;
+mod index;
 mod paid;
 pub(crate) mod records;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mixing::envelope::{EnvelopeKey, EnvelopePublic};
 use mixing::keys::Secret;
 use mixing::{Chance, Now, Pool, Strategy, Time};
 use money::amount::Series;
-use money::{Account, AccountKey, Amount, Place, Reference};
+use money::{Account, AccountKey, Amount, Place};
 
 use crate::document::{Currency, Host, KnownPeer, PEERS_MAX, PeerInfo, Signed, Terms, peer_hash};
 use crate::effect::{Change, Command, Effect, Input, OrderId, Refused, is_fresh, retry_after};
 use crate::order::{Order, Step};
 use crate::peers::Peers;
 use crate::slots::{Purpose, Slots};
+use index::{Index, Timers};
 pub(crate) use paid::is_mingle;
 pub use paid::{RETURN_PREFIX, Return};
 pub use records::BadRecord;
@@ -152,35 +155,6 @@ struct LedgerView {
     doubt: bool,
     /// What came in unclaimed after [`Config::returns_max`] of such payments: the sum alone.
     beyond: u64,
-}
-
-/// The ways to find an order.
-#[derive(Default)]
-struct Index {
-    /// By the hash of the request.
-    request: BTreeMap<[u8; 32], OrderId>,
-    /// By our seed.
-    own_seed: BTreeMap<[u8; 32], OrderId>,
-    /// By the next mixer's seed.
-    their_seed: BTreeMap<[u8; 32], OrderId>,
-    /// By the deposit's reference, once promised.
-    deposit: BTreeMap<Reference, OrderId>,
-    /// By the payout's reference, once promised.
-    payout: BTreeMap<Reference, OrderId>,
-    /// By the ledger second in which an unfunded order ends.
-    deadline: BTreeSet<(u64, OrderId)>,
-    /// What each sender has open and unfunded: how many, and how much in all.
-    open: BTreeMap<Account, (usize, u64)>,
-    /// Fingerprints that may not come again before a ledger second.
-    seen: BTreeMap<[u8; 16], u64>,
-    seen_until: BTreeSet<(u64, [u8; 16])>,
-}
-
-/// When an order's message is sent next, and how often it was.
-#[derive(Default)]
-struct Timers {
-    due: BTreeSet<(Time, OrderId)>,
-    of: BTreeMap<OrderId, (Time, u32)>,
 }
 
 /// How long an envelope key is the newest, in seconds.
@@ -377,94 +351,6 @@ impl Mixer {
             self.index.remove(id, &order, &self.config, self.account);
             self.timers.clear(&id);
             changes.push(records::order(id, None));
-        }
-    }
-}
-
-impl Index {
-    fn insert(&mut self, id: OrderId, order: &Order, config: &Config, account: Account) {
-        let deal = order.deal();
-        self.request.insert(deal.request, id);
-        self.own_seed.insert(deal.in_seeds[0], id);
-        if let Some(promise) = order.promise(account) {
-            self.deposit.insert(promise.in_reference(&config.currency), id);
-            self.payout.insert(promise.out_reference(&config.currency), id);
-        }
-        if let Some(seed) = their_seed(order) {
-            self.their_seed.insert(seed, id);
-        }
-        if !order.is_funded() {
-            self.deadline.insert((deadline(order, config), id));
-            let open = self.open.entry(deal.sender).or_default();
-            *open = (open.0 + 1, open.1.saturating_add(deal.in_amount.units()));
-        }
-    }
-
-    fn remove(&mut self, id: OrderId, order: &Order, config: &Config, account: Account) {
-        let deal = order.deal();
-        self.request.remove(&deal.request);
-        self.own_seed.remove(&deal.in_seeds[0]);
-        if let Some(promise) = order.promise(account) {
-            self.deposit.remove(&promise.in_reference(&config.currency));
-            self.payout.remove(&promise.out_reference(&config.currency));
-        }
-        if let Some(seed) = their_seed(order) {
-            self.their_seed.remove(&seed);
-        }
-        if !order.is_funded() {
-            self.deadline.remove(&(deadline(order, config), id));
-            if let Some(open) = self.open.get_mut(&deal.sender) {
-                *open = (open.0 - 1, open.1.saturating_sub(deal.in_amount.units()));
-                if open.0 == 0 {
-                    self.open.remove(&deal.sender);
-                }
-            }
-        }
-    }
-
-    /// Remembers a fingerprint until a ledger second.
-    fn see(&mut self, print: [u8; 16], until: u64) -> Change {
-        self.seen.insert(print, until);
-        self.seen_until.insert((until, print));
-        records::seen(print, Some(until))
-    }
-}
-
-/// The next mixer's seed, once it is known.
-fn their_seed(order: &Order) -> Option<[u8; 32]> {
-    let (deal, seed) = match order {
-        Order::Requested { .. } => return None,
-        Order::Answered { deal, their_seed, .. } => (deal, their_seed),
-        Order::Promised { deal, their_seed, .. } => (deal, their_seed),
-        Order::Funded(fund) | Order::Paying(fund, _) | Order::Stuck(fund) => {
-            (&fund.deal, &fund.their_seed)
-        }
-    };
-    deal.next_is_mixer.then_some(*seed)
-}
-
-/// The ledger second after which an unfunded order is forgotten: what is promised is kept longer, for
-/// deposits that come late.
-fn deadline(order: &Order, config: &Config) -> u64 {
-    let expire = order.deal().expire_date;
-    match order {
-        Order::Requested { .. } | Order::Answered { .. } => expire,
-        Order::Promised { .. } | Order::Funded(_) | Order::Paying(..) | Order::Stuck(_) => {
-            expire.saturating_add(config.terms.keep_s)
-        }
-    }
-}
-
-impl Timers {
-    fn set(&mut self, id: OrderId, time: Time, attempt: u32) {
-        self.clear(&id);
-        self.due.insert((time, id));
-        self.of.insert(id, (time, attempt));
-    }
-
-    fn clear(&mut self, id: &OrderId) {
-        if let Some((time, _)) = self.of.remove(id) {
-            self.due.remove(&(time, *id));
         }
     }
 }
