@@ -12,7 +12,7 @@ use payment::document::{Promise, Signed};
 use payment::mixer::RETURN_PREFIX;
 use payment::payer::Part;
 use payment::receipt::{Evidence, Verdict, judge};
-use world::{Core, Faults, LEDGER_FEE, World, key, units};
+use world::{BLOCK_MS, Core, Faults, LAG, LEDGER_FEE, STEP_MS, World, key, units};
 
 /// Three payers, five mixers, three hops.
 fn busy(seed: u64, faults: Faults) -> World {
@@ -185,14 +185,38 @@ fn check_once_at_most(world: &World, seed: u64) {
 
 #[test]
 fn an_old_copy_of_the_disk_pays_nothing_twice() {
-    for seed in 400..440 {
-        let faults = Faults { crash: 80, old_copy: 2, fork: 20, ..Faults::default() };
+    let alone = Faults { crash: 80, old_copy: 2, fork: 20, ..Faults::default() };
+    let all = Faults { crash: 100, old_copy: 2, loss: 10, fork: 8, dropped: 8, outage: 80 };
+    for (seed, faults) in (400..420).map(|s| (s, alone)).chain((420..440).map(|s| (s, all))) {
         let mut world = busy(seed, faults);
         world.run_until(240_000);
         world.faults = Faults::default();
         world.run_until(600_000);
         check_once_at_most(&world, seed);
     }
+}
+
+/// Five block times and one finality lag for each of the four transfers.
+#[test]
+fn without_company_and_delay_a_payment_takes_little_more_than_finality() {
+    let mut world = World::new(12, 3, 1, Faults::default());
+    world.strategy = mixing::Strategy::None;
+    world.delay_ms = 0;
+    world.want(0, 201, 500, 15_000);
+    let is = |world: &World, name| {
+        world.payer(0).parts().values().next().is_some_and(|part| part.name() == name)
+    };
+    world.run_until(15_000);
+    while !is(&world, "depositing") {
+        world.run_until(world.ms + STEP_MS);
+    }
+    let begin = world.ms;
+    while !is(&world, "arrived") {
+        world.run_until(world.ms + STEP_MS);
+    }
+    let blocks = (world.ms - begin).div_ceil(BLOCK_MS);
+    println!("{blocks} block times, of which {} for finality", 4 * LAG);
+    assert!(blocks <= 5 + 4 * LAG, "{blocks} block times");
 }
 
 #[test]

@@ -126,6 +126,8 @@ pub struct World {
     pub faults: Faults,
     pub wanted: Vec<Wanted>,
     pub strategy: Strategy,
+    /// Mean delay of requests and promises.
+    pub delay_ms: u64,
     pub ms: u64,
     pub hops: usize,
     /// Payers pay what is ready by themselves.
@@ -169,6 +171,7 @@ impl World {
             faults,
             wanted: Vec::new(),
             strategy: Strategy::Timed { period: Duration::from_secs(3) },
+            delay_ms: 500,
             ms: 0,
             hops: 3,
             pays: true,
@@ -322,7 +325,7 @@ impl World {
             block_time: Duration::from_millis(BLOCK_MS),
             margin_s: 30,
             horizon_s: 7 * 86_400,
-            delay: Duration::from_millis(500),
+            delay: Duration::from_millis(self.delay_ms),
             period: PERIOD,
             orders_max: 1_000,
             client_orders_max: 16,
