@@ -56,6 +56,9 @@ const SUCCESSOR_BEFORE: Duration = Duration::from_secs(60);
 /// A channel near its last number gets a successor.
 const SUCCESSOR_AT: u32 = u32::MAX - (1 << 20);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// A channel that was quiet so long gives its replay bits back: longer than a cell can wait in a
+/// chain of five pools, with room for slow links.
+const RESTS_AFTER: Duration = Duration::from_secs(5);
 /// How often waiting set-ups are tried while something is missing for them.
 const BEGIN_EVERY: Duration = Duration::from_millis(20);
 
@@ -155,6 +158,7 @@ struct Channel {
     last: Time,
     /// A spare: when its next dummy leaves, so that the hops keep it.
     dummy_at: Time,
+    began: Time,
     ends: Time,
 }
 
@@ -482,6 +486,9 @@ impl Entry {
         };
         let hop = channel.chain.get(named).map_or_else(String::new, name);
         let notice = Notice::Refused { hop, reason };
+        if let (Refusal::UnknownKey, Some(node)) = (reason, blamed) {
+            self.neighbours.directory.refused(now.time, node, channel.began);
+        }
         if let Some(node) = blamed {
             self.avoided.insert(*node, now.time + AVOID_FOR);
         }
@@ -600,6 +607,9 @@ impl Entry {
         for (id, channel) in self.channels.iter_mut() {
             let late = channel.joiner.expire(time, &mut self.room);
             self.figures.drop_many(Dropped::FragmentExpired, late);
+            if time - channel.last >= RESTS_AFTER {
+                channel.window.rest(&mut self.stores[channel.class.index()]);
+            }
             match channel.state {
                 State::Asked { until } if until <= time => unconfirmed.push(id),
                 State::Succeeded { until, .. } if until <= time => close.push(id),

@@ -186,8 +186,15 @@ impl Epoch {
 
 /// Tells a node's few keys apart: the first two bytes of a hash of the public key.
 fn hint(key: &EnvelopePublic) -> u16 {
-    let hash = cipher::hash("mingle key hint v1", &[key.as_bytes()]);
-    u16::from_be_bytes([hash[0], hash[1]])
+    let [a, b, ..] = fingerprint(key);
+    u16::from_be_bytes([a, b])
+}
+
+/// Tells keys apart for people: it begins with the hint.
+pub(crate) fn fingerprint(key: &EnvelopePublic) -> [u8; 8] {
+    let mut fingerprint = [0; 8];
+    cipher::derive("mingle key hint v1", &[key.as_bytes()], &mut fingerprint);
+    fingerprint
 }
 
 fn signed(network: &str, list: &KeyList) -> Vec<u8> {
@@ -196,10 +203,23 @@ fn signed(network: &str, list: &KeyList) -> Vec<u8> {
     [&length, network.as_bytes(), body].concat()
 }
 
+/// The key in a list that its node signed.
+pub(crate) fn proved(network: &str, list: &KeyList) -> Result<EnvelopePublic, Dropped> {
+    let signature = Signature(list.signature);
+    Identity::from_bytes(list.identity)
+        .verify(SIGNING, &signed(network, list), &signature)
+        .map_err(|_| Dropped::BadKeyList)?;
+    EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)
+}
+
 /// What is known of other nodes' keys.
 #[derive(Default)]
 pub(crate) struct Directory {
     known: BTreeMap<Identity, Known>,
+    /// Lists that begin before the known one and came after it. A node whose clock was put back
+    /// and that was restarted has such a list, and an old list that somebody kept looks the same:
+    /// it is used once the known one was refused.
+    others: BTreeMap<Identity, Known>,
     /// When the lists of each node were taken, of the last hour.
     taken: BTreeMap<Identity, VecDeque<Time>>,
 }
@@ -211,6 +231,8 @@ pub(crate) struct Known {
     pub(crate) list: Arc<[u8]>,
     begins: u64,
     usable_until: Time,
+    /// When set-ups began to be sealed to it.
+    since: Time,
 }
 
 impl Directory {
@@ -225,27 +247,23 @@ impl Directory {
         let list = KeyList::read_from_bytes(bytes).expect("of the right size");
         let identity = Identity::from_bytes(list.identity);
         network.node(&identity).ok_or(Dropped::BadKeyList)?;
-        let known = self.known.get(&identity);
-        if known.is_some_and(|known| *known.list == bytes[..]) {
+        let (known, other) = (self.known.get(&identity), self.others.get(&identity));
+        if [known, other].into_iter().flatten().any(|had| *had.list == bytes[..]) {
             return Ok(None);
         }
         let (date, apart) = (now.date.as_millis(), CLOCKS_APART.as_millis() as u64);
         let (begins, ends) = (list.begins.get(), list.ends.get());
-        let older =
-            known.is_some_and(|known| begins < known.begins && known.usable_until > now.time);
+        let is_older = |had: &Known| begins < had.begins && had.usable_until > now.time;
+        let older = known.is_some_and(is_older);
         let in_time = begins <= date.saturating_add(apart) && date <= ends.saturating_add(apart);
-        if older {
+        if older && other.is_some_and(is_older) {
             // A list that was overtaken on its way says nothing against who brought it.
             return Ok(None);
         }
         if !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
             return Err(Dropped::BadKeyList);
         }
-        let signature = Signature(list.signature);
-        identity
-            .verify(SIGNING, &signed(&network.name, &list), &signature)
-            .map_err(|_| Dropped::BadKeyList)?;
-        let key = EnvelopePublic::from_bytes(&list.key).map_err(|_| Dropped::BadKeyList)?;
+        let key = proved(&network.name, &list)?;
         let taken = self.taken.entry(identity).or_default();
         taken.retain(|at| now.time - *at < EPOCH);
         if taken.len() >= LISTS_PER_HOUR {
@@ -254,28 +272,54 @@ impl Directory {
         taken.push_back(now.time);
         let (hint, list) = (hint(&key), Arc::from(&bytes[..]));
         let usable_until = now.time + EPOCH + GRACE;
-        self.known.insert(identity, Known { key, hint, list, begins, usable_until });
+        let lists = if older { &mut self.others } else { &mut self.known };
+        lists.insert(identity, Known { key, hint, list, begins, usable_until, since: now.time });
         Ok(Some(identity))
     }
 
     /// A node's key, while it can be expected to be accepted.
     pub(crate) fn get(&self, now: Time, identity: &Identity) -> Option<&Known> {
-        self.known.get(identity).filter(|known| known.usable_until > now)
+        let lists = [&self.known, &self.others].into_iter();
+        lists.filter_map(|lists| lists.get(identity)).find(|known| known.usable_until > now)
+    }
+
+    /// Its node does not have this key, says somebody: the other list, if there is one, may be
+    /// right. Who says so wrongly gains nothing: the next refusal turns it round again. Of many
+    /// set-ups that were sealed to one key only the first counts: an even number of refusals would
+    /// leave everything as it was.
+    pub(crate) fn refused(&mut self, now: Time, identity: &Identity, sealed: Time) {
+        if self.known.get(identity).is_some_and(|known| known.since > sealed) {
+            return;
+        }
+        let other = self.others.remove(identity).filter(|other| other.usable_until > now);
+        if let Some(other) = other
+            && let Some(known) = self.known.insert(*identity, Known { since: now, ..other })
+        {
+            self.others.insert(*identity, known);
+        }
+    }
+
+    /// Of how many nodes a key is known.
+    pub(crate) fn count(&self, now: Time) -> usize {
+        self.known.keys().filter(|identity| self.get(now, identity).is_some()).count()
     }
 
     /// Forgets a key that its node does not have any more.
     pub(crate) fn forget(&mut self, identity: &Identity) {
         self.known.remove(identity);
+        self.others.remove(identity);
     }
 
     /// Forgets nodes that are not listed any more.
     pub(crate) fn keep_listed(&mut self, network: &Network) {
         self.known.retain(|identity, _| network.node(identity).is_some());
+        self.others.retain(|identity, _| network.node(identity).is_some());
         self.taken.retain(|identity, _| network.node(identity).is_some());
     }
 
     /// All lists that are still good.
     pub(crate) fn all(&self, now: Time) -> impl Iterator<Item = (&Identity, &Known)> {
-        self.known.iter().filter(move |(_, known)| known.usable_until > now)
+        // The known first, so that who hears of both takes them for what they are here.
+        self.known.iter().chain(&self.others).filter(move |(_, known)| known.usable_until > now)
     }
 }

@@ -24,6 +24,7 @@ pub mod fragment;
 #[cfg(test)]
 mod hostile;
 pub mod keyring;
+pub mod keys;
 pub mod lane;
 mod limits;
 pub mod link;

@@ -122,7 +122,8 @@ impl Neighbours {
             news: Vec::new(),
             tier,
             keyring,
-            links: Slots::new(limits.links, Wear::Renew),
+            // Those that this side opens have room of their own, so that strangers cannot take it.
+            links: Slots::new(limits.links + 2 * Network::NODES_MAX, Wear::Renew),
             newest: BTreeMap::new(),
             approaches: BTreeMap::new(),
             gate,
@@ -529,7 +530,7 @@ impl Neighbours {
         }
         figures.links = open - dead.len() as u64;
         figures.nodes_linked = self.newest.len() as u64;
-        figures.nodes_known = self.directory.all(now.time).count() as u64;
+        figures.nodes_known = self.directory.count(now.time) as u64;
         for id in dead {
             self.end(id);
         }

@@ -218,8 +218,18 @@ pub(crate) fn taste(of: &Identity, message: &mut wire::Cookie) -> Result<CookieB
 
 /// Asks a node for a piece of its key list.
 pub(crate) fn key_request(of: &Identity, piece: u16, token: [u8; 16]) -> Vec<u8> {
-    let mut bytes = vec![0; wire::OPENING];
-    let (body, place) = bytes.split_at_mut(wire::OPENING - 16);
+    key_request_of_size(of, piece, token, wire::OPENING)
+}
+
+/// The same in `size` bytes, at least those of an opening.
+pub(crate) fn key_request_of_size(
+    of: &Identity,
+    piece: u16,
+    token: [u8; 16],
+    size: usize,
+) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    let (body, place) = bytes.split_at_mut(size - 16);
     body[..8].copy_from_slice(prelude(wire::KIND_KEY_REQUEST, piece).as_bytes());
     body[8..24].copy_from_slice(&token);
     place.copy_from_slice(&check(of, None, body));

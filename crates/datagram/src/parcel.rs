@@ -100,20 +100,40 @@ impl Sender {
     /// Puts a parcel in the queue; false when that is full. A key list takes the place of an
     /// older one of the same node, so that nobody can fill the queue with his own.
     pub(crate) fn send(&mut self, parcel: Parcel) -> bool {
-        if let Parcel::KeyList(list) = &parcel {
-            let older = self.waiting.iter_mut().find(
-                |waiting| matches!(waiting, Parcel::KeyList(other) if other[..32] == list[..32]),
-            );
-            if let Some(older) = older {
-                *older = parcel;
-                return true;
-            }
+        if let Parcel::KeyList(list) = &parcel
+            && self.waits(list)
+        {
+            return true;
         }
         let fits = self.waiting.len() < WAITING_MAX;
         if fits {
             self.waiting.push_back(parcel);
         }
         fits
+    }
+
+    /// Whether a list needs no place of its own in the queue: it waits already, or may take the
+    /// place of one. At most two of one node wait, as many as anybody keeps, so that a node that
+    /// signs lists without end fills no queue; the newest is never driven out.
+    fn waits(&mut self, list: &Arc<[u8]>) -> bool {
+        let of_node = self.waiting.iter_mut().filter_map(|waiting| match waiting {
+            Parcel::KeyList(other) if other[..32] == list[..32] => Some(other),
+            Parcel::KeyList(_) | Parcel::SetUp { .. } => None,
+        });
+        let mut of_node: Vec<&mut Arc<[u8]>> = of_node.collect();
+        if of_node.iter().any(|other| **other == *list) {
+            return true;
+        }
+        if of_node.len() < 2 {
+            return false;
+        }
+        // The date when it begins follows the identity.
+        let begins = |list: &Arc<[u8]>| list[32..40].to_vec();
+        let oldest = of_node.iter_mut().min_by_key(|other| begins(other)).expect("there are two");
+        if begins(oldest) < begins(list) {
+            **oldest = list.clone();
+        }
+        true
     }
 
     /// Says which pieces have arrived.
@@ -320,6 +340,20 @@ mod tests {
         assert_eq!(give(&mut receiver, &first[0]), (0, 0b11_1111, None));
         sender.received(0, results[3].1);
         assert_eq!(sender.len(), 0);
+    }
+
+    #[test]
+    fn an_older_list_does_not_drive_the_newest_out_of_the_queue() {
+        let list = |node: u8, begins: u8| {
+            let mut list = vec![node; KEY_LIST];
+            list[32..40].copy_from_slice(&u64::from(begins).to_be_bytes());
+            Parcel::KeyList(list.into())
+        };
+        let mut sender = Sender::default();
+        for (node, begins) in [(1, 5), (1, 3), (2, 1), (1, 5), (1, 4), (1, 2), (1, 9)] {
+            assert!(sender.send(list(node, begins)));
+        }
+        assert_eq!(sender.waiting, [list(1, 5), list(1, 9), list(2, 1)]);
     }
 
     #[test]

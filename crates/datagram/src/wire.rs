@@ -137,7 +137,7 @@ pub struct OpeningBody {
     pub proof: [u8; 64],
 }
 
-/// Bytes of a link opening and of a key request, in every network.
+/// Bytes of a link opening and of the shortest key request, in every network.
 pub const OPENING: usize = size_of::<Opening>();
 
 /// The answer to an opening. Begins with the opener's link id.
@@ -162,7 +162,8 @@ pub struct AnswerBody {
     pub random: [u8; 32],
 }
 
-/// Asks for a piece of a key list. As long as an opening, so that no answer is longer.
+/// Asks for a piece of a key list. As long as an opening, so that no answer is longer; it may have
+/// more zeros, up to the size of the largest cell, and then the answer has them too.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct KeyRequest {
@@ -172,7 +173,7 @@ pub struct KeyRequest {
     pub token: [u8; 16],
     /// Zero.
     pub padding: [u8; OPENING - 40],
-    /// The cheap check: over all bytes before it.
+    /// The cheap check: over all bytes before it, at the end however long the request is.
     pub check: [u8; 16],
 }
 
@@ -184,7 +185,7 @@ pub struct KeyPiece {
     pub prelude: Prelude,
     /// The request's.
     pub token: [u8; 16],
-    /// The bytes from `index · KEY_PIECE` on.
+    /// The bytes from `index · KEY_PIECE` on; zeros follow where the request was longer.
     pub bytes: [u8; KEY_PIECE],
 }
 

@@ -398,3 +398,26 @@ fn no_answer_before_a_link_is_longer_than_what_provoked_it() {
         assert!(answered > 4, "the test would see answers: {answered}");
     }
 }
+
+#[test]
+fn a_channel_whose_end_was_told_but_not_heard_is_replaced() {
+    for class in Class::ALL {
+        let (mut world, association) = talking(&[1, 1], class, 31);
+        // The exit goes and comes back; nothing of what is said about it reaches the entry.
+        let said = Rc::new(RefCell::new(0));
+        let lost = said.clone();
+        world.tap = Box::new(move |packet| {
+            let is_word = packet.to == address(ENTRY) && packet.bytes.len() > 56;
+            *lost.borrow_mut() += u32::from(is_word);
+            !is_word
+        });
+        world.with_exit(EXIT, |exit, now, out| exit.shutdown(now, out));
+        world.start(address(EXIT), &Limits::default());
+        world.run(Duration::from_millis(300));
+        assert!(*said.borrow() > 0, "a last word was on its way");
+        world.tap = Box::new(|_| true);
+        world.run(3 * SECOND);
+        let again = served_again(&mut world, association, 3 * SECOND);
+        assert!(again.is_some(), "{class}: {:?}", world.all_dropped());
+    }
+}

@@ -5,6 +5,8 @@ mod demo;
 mod init;
 mod network;
 mod run;
+mod sim;
+mod status;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -24,18 +26,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a network
+    /// Make a network, show a list, check it
     #[command(subcommand)]
     Network(network::Command),
     /// Make the folder of one node for a real network
     Init(init::Arguments),
     /// Run the node in a folder until a signal
     Run(run::Arguments),
+    /// Say what the node of a folder does
+    Status(status::Arguments),
     /// Watch datagrams go through a whole network on this machine and come back
     Demo(demo::Arguments),
     /// Measure what it costs
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Run made-up worlds of the chain under faults and check what must hold
+    Sim(sim::Arguments),
     #[command(hide = true)]
     DemoPart(demo::part::Arguments),
     #[command(hide = true)]
@@ -64,8 +70,10 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Network(command) => network::perform(command),
         Command::Init(arguments) => init::perform(&arguments),
         Command::Run(arguments) => run::perform(&arguments),
+        Command::Status(arguments) => status::perform(&arguments),
         Command::Demo(arguments) => demo::perform(&arguments),
         Command::Bench(command) => bench::perform(&command),
+        Command::Sim(arguments) => sim::perform(&arguments),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),
         Command::BenchRelay(arguments) => bench::relay::perform(&arguments),
     }

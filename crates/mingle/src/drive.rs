@@ -21,7 +21,7 @@ pub mod wait;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datagram::Figures;
+use datagram::{Figures, Network};
 use datagram::outbox::{Effect, Outbox};
 use mixing::time::{Now, Time};
 
@@ -54,6 +54,8 @@ pub(crate) trait Role: Send {
     fn wake_at(&self) -> Option<Time>;
     /// Fresh randomness.
     fn feed(&mut self, fresh: &[u8; 32]);
+    /// The network list changed.
+    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), datagram::Error>;
     /// The end.
     fn shutdown(&mut self, now: Now, out: &mut Outbox);
     /// What the core counted.
@@ -172,12 +174,29 @@ impl<R: Role> Drive<R> {
                 self.finish(now);
             }
         }
+        if let Some(list) = self.inside.changed_list() {
+            self.renew(now, list);
+        }
         while let Some(command) = self.inside.next() {
             self.role.command(now, command, &self.waiter, &mut self.out);
         }
         self.finish(now);
         self.published.set_known(self.role.figures().nodes_known);
         self.keep_time(now);
+    }
+
+    /// Takes up a changed list, or says why not and goes on with the one it has.
+    fn renew(&mut self, now: Now, list: Network) {
+        let nodes = list.nodes.len();
+        match self.role.renew(now, list, &mut self.out) {
+            Ok(()) => {
+                self.published.set_listed(nodes);
+                log::info(format_args!("the network list changed: {nodes} nodes now"));
+            }
+            Err(why) => log::warning(format_args!(
+                "the network list changed, and this node goes on with the former: {why}"
+            )),
+        }
     }
 
     fn read(&mut self, now: Now, number: u64, share: usize) {
@@ -235,7 +254,7 @@ impl<R: Role> Drive<R> {
         let nodes = (figures.nodes_known, figures.nodes_linked);
         if nodes != self.said {
             self.said = nodes;
-            let listed = self.published.about().nodes;
+            let listed = self.published.listed();
             let (known, linked) = nodes;
             log::info(format_args!("of {listed} nodes, {known} are known and {linked} linked"));
         }

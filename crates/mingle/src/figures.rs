@@ -4,8 +4,8 @@
 //! The node's thread leaves a copy here every `figures_every`; who asks in between gets the same
 //! copy, so that nobody can watch a single datagram move a count.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datagram::Figures;
 use mixing::time::Date;
@@ -115,8 +115,6 @@ pub struct About {
     pub role: &'static str,
     /// The network's name.
     pub network: String,
-    /// How many nodes the list has.
-    pub nodes: usize,
     /// The strategy of each class, as text.
     pub strategies: [String; 2],
 }
@@ -138,16 +136,20 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Published {
     about: About,
+    listed: AtomicUsize,
     ready: AtomicBool,
     complete: AtomicBool,
+    /// The date of the first copy.
+    started: OnceLock<Date>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
 }
 
 impl Published {
-    /// Nothing is published yet.
-    pub fn new(about: About) -> Self {
+    /// Nothing is published yet of a node whose list has so many.
+    pub fn new(about: About, listed: usize) -> Self {
         let (ready, complete) = (AtomicBool::new(false), AtomicBool::new(false));
-        Published { about, ready, complete, snapshot: Mutex::new(None) }
+        let listed = AtomicUsize::new(listed);
+        Published { about, listed, ready, complete, started: OnceLock::new(), snapshot: Mutex::new(None) }
     }
 
     /// What never changes.
@@ -170,7 +172,16 @@ impl Published {
     }
 
     pub(crate) fn set_known(&self, nodes: u64) {
-        self.complete.store(nodes == self.about.nodes as u64, Ordering::Release);
+        self.complete.store(nodes == self.listed() as u64, Ordering::Release);
+    }
+
+    /// How many nodes the list has now.
+    pub fn listed(&self) -> usize {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_listed(&self, nodes: usize) {
+        self.listed.store(nodes, Ordering::Relaxed);
     }
 
     /// The last copy; none before the node's thread runs.
@@ -178,7 +189,13 @@ impl Published {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// When the node's thread began, once it has.
+    pub fn started(&self) -> Option<Date> {
+        self.started.get().copied()
+    }
+
     pub(crate) fn set(&self, date: Date, figures: Figures, lost: LostCounts, sizes: Sizes) {
+        let _ = self.started.set(date);
         let snapshot = Some(Arc::new(Snapshot { date, figures, lost, sizes }));
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }

@@ -28,6 +28,8 @@ pub mod node;
 pub mod raw;
 mod resolve;
 pub mod socks;
+pub mod survey;
+mod table;
 pub mod udp;
 
 pub use error::Error;

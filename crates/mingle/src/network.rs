@@ -1,15 +1,16 @@
 //! The public network list on disk: `network.toml` ↔ `datagram::network::Network`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datagram::network::{ClassSettings, Network, Node, Role, Tier};
 use mixing::strategy::Strategy;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::config::span;
+use crate::drive::mailbox::NewList;
+use crate::{Error, log};
 
 /// The list's file name.
 pub const FILE: &str = "network.toml";
@@ -40,6 +41,30 @@ pub fn parse(text: &str) -> Result<Network, String> {
     network.check().map_err(|why| why.to_string())?;
     Ok(network)
 }
+
+/// Looks at the list from time to time and gives it to the node when it changed, for as long as
+/// the node runs. A file that is missing or wrong for a while changes nothing.
+pub(crate) async fn watch(path: PathBuf, node: NewList) {
+    let mut former = tokio::fs::read_to_string(&path).await.ok();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Ok(text) = tokio::fs::read_to_string(&path).await else { continue };
+        if former.as_ref() == Some(&text) {
+            continue;
+        }
+        match parse(&text) {
+            Ok(list) => node.give(list),
+            Err(why) => log::warning(format_args!(
+                "{} changed, and this node goes on with the former list: {why}",
+                path.display()
+            )),
+        }
+        former = Some(text);
+    }
+}
+
+/// How often a running node looks at its list.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The commented file that `parse` reads back to this very network.
 ///

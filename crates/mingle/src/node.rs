@@ -30,7 +30,8 @@ use crate::{Error, http, key, log, network, resolve, socks};
 /// A node that runs.
 pub struct Node {
     thread: JoinHandle<()>,
-    ended: oneshot::Receiver<()>,
+    /// Taken when it has ended, as a receiver answers once.
+    ended: Option<oneshot::Receiver<()>>,
     stop: Stop,
     published: Arc<Published>,
     /// The control plane: dropped, and so ended, with the node.
@@ -67,7 +68,10 @@ impl Node {
 
     /// Waits until the node's thread ended by itself, which it never should.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
     }
 
     /// Ends the node cleanly: neighbours are told, what can still go goes.
@@ -106,13 +110,13 @@ impl Start {
         config: &Config,
     ) -> Result<Self, Error> {
         let node = config.node().clone();
-        let published = Arc::new(Published::new(About {
+        let about = About {
             name: node.name.clone(),
             role: node.role.name(),
             network: network.name.clone(),
-            nodes: network.nodes.len(),
             strategies: Class::ALL.map(|class| network.class(class).strategy.to_string()),
-        }));
+        };
+        let published = Arc::new(Published::new(about, network.nodes.len()));
         let mut tasks = JoinSet::new();
         for (listener, address) in
             http::bind(config.metrics()).await?.into_iter().zip(&config.metrics().listen)
@@ -192,11 +196,12 @@ impl Start {
 
     /// Gives everything to the node's thread.
     fn run<R: Role + 'static>(
-        self,
+        mut self,
         role: R,
         stop: Stop,
         inside: crate::drive::mailbox::Inside<R::Command>,
     ) -> Result<Node, Error> {
+        self.tasks.spawn(network::watch(self.network_path, inside.new_list()));
         let every = self.node.figures_every;
         let published = self.published.clone();
         let drive =
@@ -208,10 +213,10 @@ impl Start {
             drive.run();
         };
         let thread = std::thread::Builder::new()
-            .name(self.node.name.clone())
+            .name("node".into())
             .spawn(run)
             .map_err(|why| Error::system("a thread", why))?;
-        Ok(Node { thread, ended, stop, published: self.published, tasks: self.tasks })
+        Ok(Node { thread, ended: Some(ended), stop, published: self.published, tasks: self.tasks })
     }
 
     fn core_refused(&self, why: datagram::network::Error) -> Error {
@@ -251,7 +256,7 @@ fn links(node: &crate::config::Node, network: &Network) -> Result<Links, Error> 
 fn say_buffer(socket: &LinkSocket) {
     let (size, enough) = socket.buffer();
     if !enough {
-        log::warning(format_args!(
+        log::info(format_args!(
             "the system gives links a receive buffer of {} KiB, so bursts may be lost; for a busy \
              node set `sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}`",
             size >> 10,

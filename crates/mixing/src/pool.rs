@@ -4,19 +4,25 @@
 //! of them come out. What waits should be a handle, not a cell: it is moved several times.
 //!
 //! ```text
-//! insert ─► waiting, each with the latest time it may leave ─► release: choose, shuffle, measure
+//! insert ─► places, each with the latest time it may be left ─► release: choose, shuffle, measure
+//!        ─► things, per channel in order of arrival           ─► fill the places that leave
 //! ```
 //!
+//! What is mixed are the places: each belongs to a channel, and which leave and in which order is
+//! the strategy's and chance's. A channel's things fill its places oldest first, so that a channel
+//! keeps its own order. That tells nobody anything about whose is whose, which is a question about
+//! channels, and without it every stream inside a channel would take the mix for loss.
+//!
 //! What always holds: what goes in comes out once; nothing waits beyond [`Strategy::longest`] if
-//! the pool is asked at [`Pool::wake_at`]; things that leave together do so in random order (except
-//! under `none`); and the channel of a thing is forgotten when it has left, but for the fading
+//! the pool is asked at [`Pool::wake_at`]; the channels of things that leave together stand in random
+//! order (except under `none`); and the channel of a thing is forgotten when it has left, but for the fading
 //! weights in [`entropy`](crate::entropy). Absent: clocks, and any idea of where a thing goes next.
 
 use core::cmp::Ordering;
 use core::fmt;
 use core::mem;
 use core::time::Duration;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::entropy::{Posterior, REMEMBERED_MAX};
 use crate::{Chance, Now, Strategy, Time};
@@ -25,13 +31,15 @@ use crate::{Chance, Now, Strategy, Time};
 pub struct Pool<T> {
     strategy: Strategy,
     limit: usize,
-    waiting: BinaryHeap<Waiting<T>>,
+    places: BinaryHeap<Place>,
+    /// By channel and arrival.
+    things: BTreeMap<(u64, u64), T>,
     arrivals: u64,
     /// When the strategy lets go next, other than because somebody's time is up: the moment a
     /// crowd was complete, or the end of a period.
     fires: Option<Time>,
     posterior: Posterior,
-    /// The channels of the release in progress; empty between releases.
+    /// The channels of the release in progress, one for each place; empty between releases.
     leaving: Vec<u64>,
 }
 
@@ -45,7 +53,8 @@ impl<T> Pool<T> {
         Self {
             strategy,
             limit,
-            waiting: BinaryHeap::new(),
+            places: BinaryHeap::new(),
+            things: BTreeMap::new(),
             arrivals: 0,
             fires: None,
             // Never fewer than can wait, so that a crowd is always counted in full.
@@ -65,14 +74,15 @@ impl<T> Pool<T> {
         item: T,
         chance: &mut Chance,
     ) -> Result<(), Full<T>> {
-        if self.waiting.len() >= self.limit {
+        if self.places.len() >= self.limit {
             return Err(Full(item));
         }
         let wait = match self.strategy {
             Strategy::Poisson { mean, longest } => chance.exponential(mean).min(longest),
             _ => self.strategy.longest(),
         };
-        self.waiting.push(Waiting { due: now.time + wait, arrival: self.arrivals, channel, item });
+        self.places.push(Place { due: now.time + wait, arrival: self.arrivals, channel });
+        self.things.insert((channel, self.arrivals), item);
         self.arrivals += 1;
         if self.strategy != Strategy::None {
             self.posterior.arrive(channel);
@@ -87,7 +97,7 @@ impl<T> Pool<T> {
 
     /// When to call [`release`](Pool::release) next; a time in the past means at once.
     pub fn wake_at(&self) -> Option<Time> {
-        let due = self.waiting.peek().map(|first| first.due);
+        let due = self.places.peek().map(|first| first.due);
         self.fires.into_iter().chain(due).min()
     }
 
@@ -97,53 +107,54 @@ impl<T> Pool<T> {
         if self.wake_at().is_none_or(|wake| wake > now.time) {
             return None;
         }
-        let waited = self.waiting.len();
-        let start = out.len();
+        let waited = self.places.len();
         match self.strategy {
             Strategy::None | Strategy::Threshold { .. } | Strategy::Timed { .. } => {
-                self.release_while(|_| true, out);
+                self.leave_while(|_| true);
             }
             Strategy::Pool { period, keep, fraction, .. } => {
                 let next = self.next_period(now.time, period);
-                self.release_while(|first| first.due < next, out);
+                self.leave_while(|first| first.due < next);
                 let part = dynamic_part(waited, keep, fraction);
-                self.release_random(part.saturating_sub(out.len() - start), chance, out);
+                self.leave_random(part.saturating_sub(self.leaving.len()), chance);
             }
-            Strategy::Poisson { .. } => self.release_while(|first| first.due <= now.time, out),
+            Strategy::Poisson { .. } => self.leave_while(|first| first.due <= now.time),
         }
-        if self.waiting.is_empty() {
+        if self.places.is_empty() {
             self.fires = None;
         }
-        let items = out.len() - start;
+        let items = self.leaving.len();
         if items == 0 {
             return None;
         }
         let entropy = if self.strategy == Strategy::None {
             0.0
         } else {
-            chance.shuffle(&mut out[start..]);
+            chance.shuffle(&mut self.leaving);
             self.posterior.release(items, waited)
         };
+        self.fill_places(out);
         Some(Release { items, channels: self.count_leaving(), entropy })
     }
 
     /// Lets go of everything, in random order: a node that stops keeps nothing.
     pub fn drain(&mut self, chance: &mut Chance, out: &mut Vec<T>) {
-        let start = out.len();
-        out.extend(self.waiting.drain().map(|waiting| waiting.item));
-        chance.shuffle(&mut out[start..]);
+        self.leave_while(|_| true);
+        chance.shuffle(&mut self.leaving);
+        self.fill_places(out);
+        self.leaving.clear();
         self.posterior.clear();
         self.fires = None;
     }
 
     /// How many things wait.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.places.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.places.is_empty()
     }
 
     /// How many things may wait.
@@ -167,23 +178,31 @@ impl<T> Pool<T> {
     }
 
     /// Takes from the front, which is what must leave first, as long as `leaves` says so.
-    fn release_while(&mut self, leaves: impl Fn(&Waiting<T>) -> bool, out: &mut Vec<T>) {
-        while self.waiting.peek().is_some_and(&leaves) {
-            let waiting = self.waiting.pop().expect("it was just seen");
-            self.leaving.push(waiting.channel);
-            out.push(waiting.item);
+    fn leave_while(&mut self, leaves: impl Fn(&Place) -> bool) {
+        while self.places.peek().is_some_and(&leaves) {
+            let place = self.places.pop().expect("it was just seen");
+            self.leaving.push(place.channel);
         }
     }
 
-    /// Takes `count` things, or all if there are fewer; every choice is equally likely.
-    fn release_random(&mut self, count: usize, chance: &mut Chance, out: &mut Vec<T>) {
-        let mut rest = mem::take(&mut self.waiting).into_vec();
+    /// Takes `count` places, or all if there are fewer; every choice is equally likely.
+    fn leave_random(&mut self, count: usize, chance: &mut Chance) {
+        let mut rest = mem::take(&mut self.places).into_vec();
         for _ in 0..count.min(rest.len()) {
-            let waiting = rest.swap_remove(chance.below(rest.len() as u64) as usize);
-            self.leaving.push(waiting.channel);
-            out.push(waiting.item);
+            let place = rest.swap_remove(chance.below(rest.len() as u64) as usize);
+            self.leaving.push(place.channel);
         }
-        self.waiting = rest.into();
+        self.places = rest.into();
+    }
+
+    /// Gives each place that leaves the oldest thing of its channel. As many places as things of a
+    /// channel wait, and the oldest thing was there before the place, so none waits too long.
+    fn fill_places(&mut self, out: &mut Vec<T>) {
+        for channel in &self.leaving {
+            let mut oldest = self.things.range((*channel, 0)..);
+            let key = *oldest.next().expect("every place has a thing of its channel").0;
+            out.extend(self.things.remove(&key));
+        }
     }
 
     /// How many distinct channels leave; forgets which.
@@ -226,34 +245,34 @@ impl<T> fmt::Display for Full<T> {
 
 impl<T> core::error::Error for Full<T> {}
 
-struct Waiting<T> {
-    /// When it leaves at the latest.
+/// A place in the pool.
+struct Place {
+    /// When it is left at the latest.
     due: Time,
     arrival: u64,
     channel: u64,
-    item: T,
 }
 
 /// The one that must leave first is the greatest, because the heap gives the greatest.
-impl<T> Ord for Waiting<T> {
+impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.due, other.arrival).cmp(&(self.due, self.arrival))
     }
 }
 
-impl<T> PartialOrd for Waiting<T> {
+impl PartialOrd for Place {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> PartialEq for Waiting<T> {
+impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
         self.arrival == other.arrival
     }
 }
 
-impl<T> Eq for Waiting<T> {}
+impl Eq for Place {}
 
 /// Mixmaster's rule: of the m things above the residue, the greater of 1 and ⌊m·fraction⌋ leave.
 fn dynamic_part(waiting: usize, keep: usize, fraction: f64) -> usize {

@@ -233,6 +233,34 @@ fn the_order_going_out_is_random_with_respect_to_the_order_in() {
 
 /// What the judge of the test above is worth: it refuses orders that only look mixed.
 #[test]
+fn a_channel_keeps_its_own_order_under_every_strategy() {
+    for strategy in strategies() {
+        let longest = strategy.longest();
+        let mut chance = Chance::new([8; 32]);
+        let mut pool = Pool::new(strategy.clone(), 1000);
+        let mut out = Vec::new();
+        for step in 0..300u64 {
+            let now = at_ms(step);
+            let channel = chance.below(3);
+            pool.insert(now, channel, (channel, now.time), &mut chance).expect("room");
+            let left = out.len();
+            pool.release(now, &mut chance, &mut out);
+            for (_, arrived) in &out[left..] {
+                assert!(now.time - *arrived <= longest, "{strategy} holds nothing too long");
+            }
+        }
+        pool.drain(&mut chance, &mut out);
+        assert_eq!(out.len(), 300);
+        for channel in 0..3 {
+            let own = out.iter().filter(|(of, _)| *of == channel).map(|(_, arrived)| *arrived);
+            assert!(own.is_sorted(), "{strategy}");
+        }
+        let all = out.iter().map(|(_, arrived)| *arrived);
+        assert!(strategy == Strategy::None || !all.is_sorted(), "{strategy} mixes channels");
+    }
+}
+
+#[test]
 fn the_judge_of_orders_refuses_what_is_not_random() {
     let mut chance = Chance::new([11; 32]);
     let fair = |chance: &mut Chance| {

@@ -48,6 +48,7 @@ fn shape(plan: &mut Plan, chance: &mut Chance) {
         // Everybody has to show a cookie.
         plan.limits.openings_before_cookies = 0;
     }
+    plan.limits.spare_channels = [0, 2][chance.below(2) as usize];
     let slowest = [5, 40, 150][chance.below(3) as usize];
     let even = chance.below(2) == 0;
     let nodes = plan.nodes();

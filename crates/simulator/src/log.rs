@@ -64,6 +64,13 @@ impl Log {
         }
     }
 
+    /// Says more about the event before, in a log that keeps every line.
+    pub fn remark(&mut self, remark: impl std::fmt::Display) {
+        if let Some(full) = &mut self.full {
+            let _ = writeln!(full, "                ({remark})");
+        }
+    }
+
     /// The sum over all events.
     pub fn sum(&self) -> u64 {
         self.sum

@@ -197,6 +197,12 @@ impl Plan {
         faults.chain(self.users.iter().map(|user| user.starts)).max().unwrap_or_default()
     }
 
+    /// Lets the users send for so long, but never less than recovery needs.
+    pub fn last(&mut self, lasts: Duration) {
+        let least = self.quiet_from() + self.profile.recovery() + Duration::from_secs(2);
+        self.ends = lasts.max(least);
+    }
+
     /// One sentence about the world.
     pub fn summary(&self) -> String {
         format!(
@@ -236,7 +242,7 @@ impl Plan {
             entries: 5,
             small: ClassSettings::small(),
             large: ClassSettings::large(),
-            limits: Limits::default(),
+            limits: Limits { spare_channels: 0, ..Limits::default() },
             delays: (0..nodes).map(|a| (0..nodes).map(|b| delay(a, b)).collect()).collect(),
             drifts: vec![0; nodes],
             users: (0..users).map(user).collect(),

@@ -16,6 +16,12 @@ pub trait Mistake {
         vec![bytes.to_vec()]
     }
 
+    /// What the observer sees of a datagram that is delivered as it is: a mistake that both ends
+    /// of a link share.
+    fn shows(&mut self, _from: usize, _to: Option<usize>, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+
     /// A datagram reaches a node: whether its core sees it.
     fn takes(&mut self, _at: Time, _node: usize, _bytes: &[u8]) -> bool {
         true

@@ -36,12 +36,6 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.broken.is_none()
     }
-
-    /// The command that brings this world back.
-    pub fn command(&self) -> String {
-        let (seed, profile) = (self.plan.seed, self.plan.profile.name());
-        format!("mingle sim --profile {profile} --seed {seed}")
-    }
 }
 
 impl fmt::Display for Report {
@@ -59,7 +53,6 @@ impl fmt::Display for Report {
         };
         let at = self.at.as_nanos() as f64 / 1e9;
         writeln!(f, "  check {} broke at {at:.3} s: {}", broken.check(), broken.tell(&self.plan))?;
-        write!(f, "{}", self.tail)?;
-        writeln!(f, "  again: {}", self.command())
+        write!(f, "{}", self.tail)
     }
 }

@@ -36,9 +36,7 @@ impl Less {
             !self.faults.contains(&(number - 1))
         });
         if let Some(ends) = self.ends {
-            // Recovery still gets its time, or the small world would break for another reason.
-            let least = plan.quiet_from() + plan.profile.recovery() + Duration::from_secs(2);
-            plan.ends = plan.ends.min(ends.max(least));
+            plan.last(ends.min(plan.ends));
         }
         plan
     }

@@ -101,6 +101,7 @@ impl Entry {
             next: 0,
             window: Window::default(),
             joiner: Joiner::default(),
+            began: now.time,
             last: now.time,
             dummy_at: now.time,
             ends: now.time + self.lifetime.duration(),
@@ -238,13 +239,20 @@ impl Entry {
     pub(super) fn tend_spares(&mut self, now: Now, out: &mut Outbox) {
         let spares = self.channels.iter().filter(|(_, c)| c.association == Association::NOBODY);
         let mut missing = [0; 2].map(|_: usize| self.limits.spare_channels);
-        let mut due = Vec::new();
+        let (mut due, mut gone) = (Vec::new(), Vec::new());
         for (id, channel) in spares {
+            if self.is_disowned(id) {
+                gone.push(id);
+                continue;
+            }
             let missing = &mut missing[channel.class.index()];
             *missing = missing.saturating_sub(1);
             if matches!(channel.state, State::Open { .. }) && channel.dummy_at <= now.time {
                 due.push(id);
             }
+        }
+        for id in gone {
+            self.end(now, id);
         }
         for id in due {
             if let Err(dropped) = self.send_dummy(now, id, out) {

@@ -449,3 +449,109 @@ fn nonsense_under_every_layer_ends_no_exit_and_no_mix() {
     world.run(20 * MILLISECOND);
     assert_eq!(world.replies.len(), replies + 1, "{:?}", world.all_dropped());
 }
+
+#[test]
+fn a_client_moves_with_the_token_it_was_sent_and_with_no_other() {
+    let mut world = World::new(network(&[1, 1], 1, Some(Strategy::None)), 26);
+    world.run(Duration::from_secs(1));
+    let mut client = Puppet::connect(&mut world, "198.51.102.1:1", first_mix(), None);
+    let (old, new) = (client.at, address("203.0.114.77:9"));
+    let goes_to = |world: &mut World, client: &mut Puppet| {
+        let (before, probe) = (world.seen.len(), client.control(&[6]));
+        let _ = world.give(old, first_mix(), &probe);
+        world.run(MILLISECOND);
+        let answers = world.seen[before..].iter().filter(|p| p.from == first_mix());
+        answers.map(|p| p.to).filter(|to| [old, new].contains(to)).collect::<Vec<_>>()
+    };
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // Tokens before any challenge, from there and from here.
+    let token = Message::Token { token: [0; 16] }.to_wire();
+    for from in [new, old] {
+        let cell = client.control(&token);
+        assert_eq!(world.give(from, first_mix(), &cell), Ok(()));
+    }
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // The challenge has left for the new address; any other token is void.
+    let cell = client.control(&[6]);
+    assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    world.run(MILLISECOND);
+    for wrong in [[0; 16], [1; 16], [0xFF; 16]] {
+        let cell = client.control(&Message::Token { token: wrong }.to_wire());
+        assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    }
+    assert!(goes_to(&mut world, &mut client).iter().all(|to| *to == old));
+    // Read with the link's key, it is good.
+    client.read = 0;
+    let mut token = None;
+    for packet in world.seen.iter().filter(|p| p.to == new) {
+        let mut cell = packet.bytes.clone();
+        let (channel, sequence) = client.link.decipher(&cell).expect("the mix is honest");
+        assert_eq!(channel, Id::ZERO);
+        let Ok(content) = client.link.open_control(sequence, &mut cell) else { continue };
+        if let Ok(Some(Message::Challenge { token: sent })) = Reader(content).next() {
+            token = Some(sent);
+        }
+    }
+    let token = token.expect("a challenge was sent there");
+    let cell = client.control(&Message::Token { token }.to_wire());
+    assert_eq!(world.give(new, first_mix(), &cell), Ok(()));
+    let probe = client.control(&[6]);
+    let before = world.seen.len();
+    assert_eq!(world.give(new, first_mix(), &probe), Ok(()));
+    assert!(world.seen[before..].iter().any(|p| p.to == new), "the link has moved");
+}
+
+#[test]
+fn a_cookie_is_good_at_its_address_only_and_for_two_minutes_at_most() {
+    let limits = crate::Limits { openings_before_cookies: 0, ..crate::Limits::default() };
+    let mut world = World::with_limits(network(&[1, 1], 1, Some(Strategy::None)), 27, &limits);
+    world.run(Duration::from_secs(1));
+    let [at, near, other] = ["198.51.102.1:1", "198.51.102.1:2", "203.0.114.1:1"].map(address);
+    let mut chance = Chance::new([2; 32]);
+    let identity = identity_key(&first_mix()).identity();
+    let (knock, _) = opening_of(&mut world, at, first_mix(), None, &mut chance);
+    assert_eq!(world.give(at, first_mix(), &knock), Err(Dropped::NeedsCookie));
+    let mut answer = mail(&mut world, at).remove(0);
+    let answer = wire::Cookie::mut_from_bytes(&mut answer).expect("a cookie");
+    let cookie = opening::taste(&identity, answer).expect("readable");
+    let mut with_cookie = |world: &mut World, from: SocketAddr| {
+        let directory = keys(world, at, first_mix());
+        let known = directory.get(world.now.time, &identity).expect("just learned");
+        let id = Id::from_wire(0x100);
+        let list = &world.network;
+        let (bytes, _) =
+            opening::open(list, &identity, known, None, id, Some(&cookie), &mut chance);
+        world.give(from, first_mix(), &bytes)
+    };
+    assert_eq!(with_cookie(&mut world, near), Err(Dropped::BadCheck));
+    assert_eq!(with_cookie(&mut world, other), Err(Dropped::BadCheck));
+    assert_eq!(with_cookie(&mut world, at), Ok(()));
+    world.run(Duration::from_secs(55));
+    assert_eq!(with_cookie(&mut world, at), Ok(()));
+    world.run(Duration::from_secs(70));
+    assert_eq!(with_cookie(&mut world, at), Err(Dropped::BadCheck));
+}
+
+#[test]
+fn a_listed_node_that_signs_list_after_list_is_passed_on_sixty_times_an_hour_at_most() {
+    let mut world = World::new(network(&[1, 1], 1, Some(Strategy::None)), 28);
+    let mut exit = FalseExit::new(&mut world);
+    exit.listen(&mut world, Duration::from_secs(2));
+    // What the first mix hears of it, in bytes of large cells from the second.
+    let start = world.seen.len();
+    let name = world.network.name.clone();
+    for number in 1..400u64 {
+        let mut later = world.now;
+        later.date = later.date + Duration::from_millis(number);
+        let key = identity_key(&address(EXIT));
+        let ring = Keyring::new(later, key, &name, 1, &mut exit.chance);
+        let puppet = exit.puppet();
+        puppet.link.sender.send(Parcel::KeyList(ring.list().to_vec().into()));
+        puppet.flush(&mut world);
+        exit.listen(&mut world, 20 * MILLISECOND);
+    }
+    assert!(world.dropped(second_mix(), Dropped::TooManyKeyLists) >= 300);
+    let told = world.seen[start..].iter();
+    let told = told.filter(|p| p.from == second_mix() && p.to == first_mix()).count();
+    assert!(told <= 60 * 4, "{told} cells for four hundred lists");
+}

@@ -194,3 +194,56 @@ fn a_replayed_set_up_opens_nothing_also_after_a_restart() {
     assert_eq!(world.dropped(first_mix(), Dropped::ForgedSetUp), 1);
     assert_eq!(world.figures(first_mix()).channels_opened, 0);
 }
+
+#[test]
+fn strangers_who_take_all_links_keep_no_mix_from_its_next_hop() {
+    let limits = Limits { links: 3, spare_channels: 0, ..Limits::default() };
+    let network = network(&[1, 1], 1, Some(Strategy::None));
+    let mut world = World::with_limits(network, 7, &limits);
+    // The next hop is away when the mix starts, and strangers come first.
+    world.nodes.remove(&second_mix());
+    world.run(SECOND);
+    let mut chance = Chance::new([8; 32]);
+    let stranger = address("198.51.102.1:1");
+    let mut knock = |world: &mut World| {
+        let (opening, _) = opening_of(world, stranger, first_mix(), None, &mut chance);
+        world.give(stranger, first_mix(), &opening)
+    };
+    assert_eq!(knock(&mut world), Ok(()));
+    assert_eq!(knock(&mut world), Ok(()));
+    assert_eq!(knock(&mut world), Err(Dropped::LinksFull));
+    world.start(second_mix(), &limits);
+    let association = world.open(ENTRY, Class::Small);
+    let start = world.now.time;
+    while world.replies.is_empty() {
+        assert!(world.now.time - start < 6 * SECOND, "{:?}", world.all_dropped());
+        let _ = knock(&mut world);
+        world.send(ENTRY, association, "9.9.9.9:53", b"through");
+        world.run(100 * MILLISECOND);
+    }
+}
+
+#[test]
+fn a_key_is_accepted_ten_minutes_after_its_hour_and_then_no_longer() {
+    let mut world = quiet(Some(Strategy::None), 8);
+    let mut early = Puppet::connect(&mut world, "198.51.102.1:1", first_mix(), None);
+    let envelopes: Vec<Vec<u8>> =
+        (0..3).map(|_| early.set_up(&mut world, Class::Small, &whole_chain()).0).collect();
+    let confirmed = |world: &mut World, number: u8, envelope: &[u8]| {
+        let at = format!("198.51.102.{number}:1");
+        let mut client = Puppet::connect(world, &at, first_mix(), None);
+        client.ask(world, Class::Small, envelope);
+        client.listen(world, SECOND);
+        client.said.iter().any(|said| matches!(said, Message::Confirm { .. }))
+    };
+    world.run(3590 * SECOND);
+    assert!(confirmed(&mut world, 2, &envelopes[0]), "within the hour");
+    world.run(590 * SECOND);
+    assert!(confirmed(&mut world, 3, &envelopes[1]), "{:?}", world.all_dropped());
+    // And what was opened with it stays remembered as long.
+    assert!(!confirmed(&mut world, 4, &envelopes[0]));
+    assert_eq!(world.dropped(first_mix(), Dropped::RepeatedSetUp), 1);
+    world.run(30 * SECOND);
+    assert!(!confirmed(&mut world, 5, &envelopes[2]));
+    assert_eq!(world.dropped(first_mix(), Dropped::ForgedSetUp), 1);
+}

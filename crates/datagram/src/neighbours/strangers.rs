@@ -51,9 +51,7 @@ impl Neighbours {
                 self.receive_opening(now, from, opening, chance, out)?;
             }
             wire::KIND_KEY_REQUEST => {
-                let request =
-                    KeyRequest::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
-                self.receive_key_request(now, from, request, out)?;
+                self.receive_key_request(now, from, datagram, out)?;
             }
             wire::KIND_KEY_PIECE => {
                 let piece = KeyPiece::ref_from_bytes(datagram).map_err(|_| Dropped::WrongSize)?;
@@ -111,6 +109,9 @@ impl Neighbours {
         }
         let opened = opening::accept(&self.network, keyring, opening)?;
         let leaving = self.admit(opened.opener.as_ref())?;
+        if self.links.len() >= self.limits.links {
+            return Err(Dropped::LinksFull);
+        }
         let room = self.links.insert(Line::Opening(me)).map_err(|_| Dropped::LinksFull)?;
         let (answer, keys) = opened.answer(room, chance);
         let link = self.open_link(now, opened.link, from, opened.opener, false, leaving, keys);
@@ -132,15 +133,22 @@ impl Neighbours {
         }
     }
 
+    /// Answers with a piece of the key list. A request longer than an opening, up to the largest
+    /// cell, asks for an answer of its own length, and so whether that length passes both ways.
     pub(super) fn receive_key_request(
         &mut self,
         now: Now,
         from: SocketAddr,
-        request: &KeyRequest,
+        datagram: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Dropped> {
+        if !(wire::OPENING..=self.network.large.cell_size).contains(&datagram.len()) {
+            return Err(Dropped::WrongSize);
+        }
+        let (request, longer) =
+            KeyRequest::ref_from_prefix(datagram).map_err(|_| Dropped::WrongSize)?;
         let keyring = self.keyring.as_ref().ok_or(Dropped::UnknownKind)?;
-        if !opening::has_check(request.as_bytes(), &keyring.identity(), None) {
+        if !opening::has_check(datagram, &keyring.identity(), None) {
             return Err(Dropped::BadCheck);
         }
         if !self.gate.key_requests.take(1, now.time) {
@@ -154,7 +162,8 @@ impl Neighbours {
         let bytes = keyring.list()[start..].first_chunk().expect("two halves");
         let prelude = opening::prelude(wire::KIND_KEY_PIECE, index);
         let piece = KeyPiece { prelude, token: request.token, bytes: *bytes };
-        out.datagram(from, size_of::<KeyPiece>()).copy_from_slice(piece.as_bytes());
+        let size = if longer.is_empty() { size_of::<KeyPiece>() } else { datagram.len() };
+        out.datagram(from, size)[..size_of::<KeyPiece>()].copy_from_slice(piece.as_bytes());
         Ok(())
     }
 }

@@ -256,6 +256,19 @@ impl World {
         self.out = out;
     }
 
+    /// Tells a node to stop, performs its last wishes and takes it away.
+    pub fn shutdown(&mut self, at: SocketAddr) {
+        let (now, mut out) = (self.now_at(at), std::mem::take(&mut self.out));
+        match self.nodes.get_mut(&at).expect("a node of this world") {
+            Core::Entry(entry) => entry.shutdown(now, &mut out),
+            Core::Mix(mix) => mix.shutdown(now, &mut out),
+            Core::Exit(exit) => exit.shutdown(now, &mut out),
+        }
+        self.perform(at, &mut out);
+        self.out = out;
+        self.nodes.remove(&at);
+    }
+
     /// Gives every node another network list.
     pub fn renew(&mut self, network: &Network) -> Result<(), Error> {
         for at in self.nodes.keys().copied().collect::<Vec<_>>() {

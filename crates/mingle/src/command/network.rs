@@ -1,17 +1,48 @@
-//! `mingle network new DIR`: a whole network on this machine.
+//! `mingle network new|show|check`: network lists, and whether they are true.
+
+mod check;
+mod show;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use datagram::network::Network;
 use mixing::strategy::Strategy;
 
-use crate::Error;
+use crate::config::{self, Config};
 use crate::local::{self, Plan, Ports};
+use crate::{Error, network};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Make a local network: one folder per node, all on 127.0.0.1
     New(New),
+    /// Say what a network list says
+    Show(List),
+    /// Ask every listed node for its key: who answers, how soon, and whether cells pass
+    Check(check::Arguments),
+}
+
+/// Where a network list is.
+#[derive(Args)]
+pub(super) struct List {
+    /// The list, or the folder of a network or of a node
+    #[arg(value_name = "FILE|DIR", default_value = ".")]
+    place: PathBuf,
+}
+
+impl List {
+    /// Reads the list.
+    fn read(&self) -> Result<Network, Error> {
+        let place = &self.place;
+        if !place.is_dir() {
+            network::read(place)
+        } else if place.join(config::FILE).exists() {
+            network::read(&place.join(&Config::read(place)?.node().network))
+        } else {
+            network::read(&place.join(network::FILE))
+        }
+    }
 }
 
 #[derive(Args)]
@@ -32,8 +63,18 @@ pub(super) struct New {
 }
 
 pub(super) fn perform(command: Command) -> Result<(), Error> {
-    let Command::New(new) = command;
-    let plan = Plan { mixes: new.mixes, base_port: new.base_port, strategy: new.strategy };
+    match command {
+        Command::New(new) => make(&new),
+        Command::Show(list) => {
+            super::say(&show::text(&list.read()?));
+            Ok(())
+        }
+        Command::Check(arguments) => check::perform(&arguments),
+    }
+}
+
+fn make(new: &New) -> Result<(), Error> {
+    let plan = Plan { mixes: new.mixes, base_port: new.base_port, strategy: new.strategy.clone() };
     local::create(&new.folder, &plan)?;
     super::say(&next_steps(&new.folder, &plan));
     Ok(())

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use datagram::entry::Association;
 use datagram::network::Class;
 use datagram::outbox::{Dropped, Effect, Outbox};
-use datagram::{Entry, Figures};
+use datagram::{Entry, Error, Figures, Network};
 use mixing::time::{Now, Time};
 use tokio::sync::oneshot;
 
@@ -286,6 +286,10 @@ impl Role for EntryRole {
 
     fn feed(&mut self, fresh: &[u8; 32]) {
         self.core.feed(fresh);
+    }
+
+    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), Error> {
+        self.core.renew(now, list, out)
     }
 
     fn shutdown(&mut self, now: Now, out: &mut Outbox) {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use datagram::exit::{Flow, Question};
 use datagram::outbox::{Effect, Outbox};
-use datagram::{Exit, Figures};
+use datagram::{Error, Exit, Figures, Network};
 use mixing::time::{Now, Time};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
@@ -159,6 +159,10 @@ impl Role for ExitRole {
 
     fn feed(&mut self, fresh: &[u8; 32]) {
         self.core.feed(fresh);
+    }
+
+    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), Error> {
+        self.core.renew(now, list, out)
     }
 
     fn shutdown(&mut self, now: Now, out: &mut Outbox) {

@@ -1,8 +1,10 @@
 //! How other threads speak to a node's thread: they leave a command and wake it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datagram::Network;
 
 use super::wait::Waker;
 
@@ -19,10 +21,19 @@ pub struct Stop {
     waker: Waker,
 }
 
+/// Gives a running node a changed network list; only the newest counts.
+#[derive(Clone)]
+pub(crate) struct NewList {
+    list: Arc<Mutex<Option<Network>>>,
+    waker: Waker,
+}
+
 /// The node's end.
 pub(crate) struct Inside<C> {
     commands: Receiver<C>,
     asked: Arc<AtomicBool>,
+    list: Arc<Mutex<Option<Network>>>,
+    waker: Waker,
 }
 
 /// Makes the two ends. Each sender of commands has its own limit (connections, questions), so the
@@ -30,8 +41,9 @@ pub(crate) struct Inside<C> {
 pub(crate) fn mailbox<C>(waker: Waker) -> (Mailbox<C>, Inside<C>) {
     let (sender, receiver) = channel();
     let asked = Arc::new(AtomicBool::new(false));
-    let stop = Stop { asked: asked.clone(), waker };
-    (Mailbox { commands: sender, stop }, Inside { commands: receiver, asked })
+    let stop = Stop { asked: asked.clone(), waker: waker.clone() };
+    let inside = Inside { commands: receiver, asked, list: Arc::default(), waker };
+    (Mailbox { commands: sender, stop }, inside)
 }
 
 impl<C> Mailbox<C> {
@@ -62,7 +74,24 @@ impl Stop {
     }
 }
 
+impl NewList {
+    /// Leaves the list for the node.
+    pub(crate) fn give(&self, list: Network) {
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+        self.waker.wake();
+    }
+}
+
 impl<C> Inside<C> {
+    /// What gives this node a changed list.
+    pub(crate) fn new_list(&self) -> NewList {
+        NewList { list: self.list.clone(), waker: self.waker.clone() }
+    }
+
+    pub(crate) fn changed_list(&self) -> Option<Network> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(crate) fn next(&self) -> Option<C> {
         self.commands.try_recv().ok()
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use datagram::outbox::{Effect, Outbox};
-use datagram::{Figures, Mix};
+use datagram::{Error, Figures, Mix, Network};
 use mixing::time::{Now, Time};
 
 use super::Role;
@@ -53,6 +53,10 @@ impl Role for MixRole {
 
     fn feed(&mut self, fresh: &[u8; 32]) {
         self.core.feed(fresh);
+    }
+
+    fn renew(&mut self, now: Now, list: Network, _: &mut Outbox) -> Result<(), Error> {
+        self.core.renew(now, list)
     }
 
     fn shutdown(&mut self, now: Now, out: &mut Outbox) {

@@ -41,7 +41,7 @@ impl Collector for Page {
             [("name", about.name.as_str()), ("role", about.role), ("network", &about.network)];
         writer.gauge("node", "Which node this is", [(node, 1.0)])?;
         let Some(snapshot) = self.0.snapshot() else { return Ok(()) };
-        writer.nodes(about, &snapshot)?;
+        writer.nodes(self.0.listed(), &snapshot)?;
         writer.traffic(&snapshot)?;
         writer.pools(about, &snapshot)
     }
@@ -53,11 +53,11 @@ struct Writer<'a>(DescriptorEncoder<'a>);
 type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
 
 impl Writer<'_> {
-    fn nodes(&mut self, about: &About, snapshot: &Snapshot) -> fmt::Result {
+    fn nodes(&mut self, listed: usize, snapshot: &Snapshot) -> fmt::Result {
         let figures = &snapshot.figures;
         let date = snapshot.date.as_secs() as f64;
         self.number("figures_date", "When these figures were taken: seconds since 1970", date)?;
-        self.number("nodes_listed", "Nodes in the network list", about.nodes as f64)?;
+        self.number("nodes_listed", "Nodes in the network list", listed as f64)?;
         self.number(
             "nodes_known",
             "Listed nodes whose current key is known",

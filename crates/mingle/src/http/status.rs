@@ -2,6 +2,7 @@
 
 use datagram::PoolFigures;
 use datagram::network::Class;
+use mixing::time::Date;
 use serde_json::{Map, Value, json};
 
 use super::exposition::DIRECTIONS;
@@ -16,7 +17,8 @@ pub(super) fn json(published: &Published) -> Value {
         "name": about.name,
         "role": about.role,
         "network": about.network,
-        "nodes": { "listed": about.nodes },
+        "started_ms": published.started().map(Date::as_millis),
+        "nodes": { "listed": published.listed() },
     });
     if let Some(snapshot) = published.snapshot() {
         figures(&mut status, &about.strategies, &snapshot);

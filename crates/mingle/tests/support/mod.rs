@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by failing")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+pub mod hosts;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
@@ -289,15 +291,20 @@ pub fn socks_name(name: &str, port: u16) -> Vec<u8> {
     bytes
 }
 
-/// Whether this machine has IPv6 on loopback; says so when it has not, and fails where everything
-/// is required.
+/// Whether this machine has IPv6 on loopback; skips what needs it where it has not.
 pub fn has_ipv6() -> bool {
     let has = UdpSocket::bind("[::1]:0").is_ok();
     if !has {
-        println!("skipped: IPv6 destinations: this machine has no ::1");
-        assert!(std::env::var_os("MINGLE_REQUIRE_ALL").is_none_or(|all| all != "1"));
+        skip("IPv6 destinations", "this machine has no ::1");
     }
     has
+}
+
+/// Says what is not tested here and why; fails where everything is required.
+pub fn skip(what: &str, why: &str) {
+    // Not a macro that the test harness catches: who runs the tests must see it.
+    let _ = writeln!(std::io::stderr(), "skipped: {what}: {}", why.trim_end());
+    assert!(std::env::var_os("MINGLE_REQUIRE_ALL").is_none_or(|all| all != "1"), "{what}: {why}");
 }
 
 pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;

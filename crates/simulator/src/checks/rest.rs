@@ -23,11 +23,14 @@ pub fn verdict(plan: &Plan, nodes: &[Node], sockets: &[usize]) -> Result<(), Bro
     for (number, node) in nodes.iter().enumerate() {
         let Some(core) = &node.core else { continue };
         let figures = core.figures();
-        let waiting = figures.pools.iter().flatten().map(|pool| pool.waiting).sum();
+        let spares = if node.tier == 0 { 2 * plan.limits.spare_channels as u64 } else { u64::MAX };
+        let dummies = (plan.entries * 4 * plan.limits.spare_channels) as u64;
+        let waiting: u64 = figures.pools.iter().flatten().map(|pool| pool.waiting).sum();
         let links = resting_links(plan, nodes, number);
         let tables = [
-            ("channels", figures.channels, 0),
-            ("cells in pools", waiting, 0),
+            ("channels", figures.channels, figures.channels.min(spares)),
+            // Spares send dummies, which may wait at any moment.
+            ("cells in pools", waiting, waiting.min(dummies)),
             ("links", figures.links, links),
             ("sockets", sockets[number] as u64, 0),
         ];
@@ -35,6 +38,24 @@ pub fn verdict(plan: &Plan, nodes: &[Node], sockets: &[usize]) -> Result<(), Bro
             if is != rests_at {
                 return Err(Broken::Restless { node: number, what, is, rests_at });
             }
+        }
+    }
+    only_spares(nodes)
+}
+
+/// At rest there are no channels but the spares of the entries, and these pass every tier once.
+fn only_spares(nodes: &[Node]) -> Result<(), Broken> {
+    let mut tiers = BTreeMap::<u8, (usize, u64)>::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let channels = node.core.as_ref().map_or(0, |core| core.figures().channels);
+        let (last, all) = tiers.entry(node.tier).or_default();
+        (*last, *all) = (number, *all + channels);
+    }
+    let spares = tiers.get(&0).map_or(0, |(_, spares)| *spares);
+    for (node, channels) in tiers.into_values() {
+        if channels != spares {
+            let what = "channels in its tier";
+            return Err(Broken::Restless { node, what, is: channels, rests_at: spares });
         }
     }
     Ok(())

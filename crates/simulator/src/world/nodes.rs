@@ -165,9 +165,10 @@ impl World {
                 Effect::Deliver { association, source, bytes } => {
                     self.deliver(number, *association, *source, out.bytes(bytes));
                 }
-                Effect::Notice { association, .. } => {
+                Effect::Notice { association, notice } => {
                     let user = self.owners[number].get(association).copied().unwrap_or_default();
                     self.note(Happened::Notice { node: number as u16, user: user as u16 });
+                    self.log.remark(notice);
                 }
                 Effect::Outside { flow, to, bytes } => {
                     self.outside(number, *flow, *to, out.bytes(bytes));
@@ -221,6 +222,8 @@ impl World {
     /// The observer sees what leaves a node.
     fn see(&mut self, from: usize, to: SocketAddr, there: Option<usize>, bytes: &[u8]) {
         let size = bytes.len() as u16;
+        let shown = self.mistake.as_mut().map(|mistake| mistake.shows(from, there, bytes));
+        let bytes = shown.as_deref().unwrap_or(bytes);
         let seen = match there {
             Some(there) => {
                 let mark = bytes.get(20..28).and_then(|mark| mark.try_into().ok());

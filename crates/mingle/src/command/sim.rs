@@ -1,0 +1,129 @@
+//! `mingle sim`: made-up worlds of the chain under faults, and whether all checks hold in them.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use simulator::shrink::{Less, shrink};
+use simulator::{Plan, Profile, Report, World};
+
+use super::say;
+use crate::Error;
+use crate::clock::Clock;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The number of the first world; the same number is the same world on every machine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many worlds, one number after the other
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    count: u64,
+    /// How long the users send; without it each world says itself
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// What kind of worlds: faults, calm, storm, restarts, hours or voice
+    #[arg(long, value_name = "NAME", default_value = "faults", value_parser = profile)]
+    profile: Profile,
+    /// Leave a part of the world out: f, u or t with a number for a fault, a user or the
+    /// milliseconds after which the users stop
+    #[arg(long, value_name = "PARTS", default_value = "")]
+    without: Less,
+    /// Do not look for the smallest part of a broken world that still breaks
+    #[arg(long)]
+    no_shrink: bool,
+    /// Print every line of the log
+    #[arg(long)]
+    log: bool,
+    /// Print one line of JSON per world
+    #[arg(long)]
+    json: bool,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let found = Profile::ALL.iter().find(|(known, _)| *known == name);
+    let names = || Profile::ALL.map(|(name, _)| name).join(", ");
+    found.map(|(_, profile)| *profile).ok_or_else(|| format!("the profiles are {}", names()))
+}
+
+/// How often a broken world is run again to find its smallest part.
+const SHRINK_RUNS: usize = 200;
+/// How often progress is said, in worlds.
+const PROGRESS_EVERY: u64 = 100;
+
+pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
+    let clock = Clock::start();
+    let (start, mut sent) = (clock.now().time, Duration::ZERO);
+    for seed in arguments.seed..arguments.seed.saturating_add(arguments.count) {
+        let mut drawn = Plan::draw(seed, arguments.profile);
+        if let Some(duration) = arguments.duration {
+            drawn.last(duration);
+        }
+        let run = |plan: Plan| World::new(plan, None, arguments.log).run();
+        let report = run(arguments.without.of(drawn.clone()));
+        sent += report.plan.ends;
+        print(arguments, &report);
+        if let Some(broken) = &report.broken {
+            let why = broken.tell(&report.plan).to_string();
+            let again = again(arguments, seed, &arguments.without);
+            say(&format!("again: {again}\n"));
+            if !arguments.no_shrink && arguments.without == Less::default() {
+                let (less, smallest) = shrink(report, &drawn, SHRINK_RUNS, run);
+                print(arguments, &smallest);
+                say(&format!("smallest: {}\n", self::again(arguments, seed, &less)));
+            }
+            return Err(Error::Usage(format!("the world of seed {seed} breaks: {why}")));
+        }
+        let done = seed - arguments.seed + 1;
+        if !arguments.json && done.is_multiple_of(PROGRESS_EVERY) && done < arguments.count {
+            say(&format!("{done} worlds clean\n"));
+        }
+    }
+    let took = clock.now().time - start;
+    if !arguments.json {
+        say(&format!(
+            "{} worlds clean: {:.0} virtual seconds in {:.1} s, {:.0} per second\n",
+            arguments.count,
+            sent.as_secs_f64(),
+            took.as_secs_f64(),
+            sent.as_secs_f64() / took.as_secs_f64().max(1e-9),
+        ));
+    }
+    Ok(())
+}
+
+/// The command that brings a world back.
+fn again(arguments: &Arguments, seed: u64, less: &Less) -> String {
+    let mut command = format!("mingle sim --profile {} --seed {seed}", arguments.profile.name());
+    if let Some(duration) = arguments.duration {
+        command += &format!(" --duration {}ms", duration.as_millis());
+    }
+    if *less != Less::default() {
+        command += &format!(" --without {less}");
+    }
+    command
+}
+
+fn print(arguments: &Arguments, report: &Report) {
+    if let Some(log) = &report.log {
+        say(log);
+    }
+    if arguments.json {
+        let broken = report.broken.as_ref();
+        let line = json!({
+            "seed": report.plan.seed,
+            "profile": report.plan.profile.name(),
+            "clean": report.is_clean(),
+            "check": broken.map(|broken| broken.check()),
+            "broken": broken.map(|broken| broken.tell(&report.plan).to_string()),
+            "seconds": report.plan.ends.as_secs_f64(),
+            "sent": report.sent,
+            "answered": report.answered,
+            "cells": report.cells,
+            "log": format!("{:016x}", report.sum),
+        });
+        say(&format!("{line}\n"));
+    } else if arguments.count == 1 || !report.is_clean() {
+        say(&report.to_string());
+    }
+}
