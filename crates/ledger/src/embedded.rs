@@ -1,0 +1,172 @@
+//! The embedded ledger, reached over HTTP.
+//!
+//! What always holds: one connection speaks to one ledger; a server that shows another genesis than at
+//! first is refused. Answers are read up to [`ANSWER_SIZE_MAX`] bytes and [`TIME_OUT`].
+//! Absent: retries; the caller knows when asking again makes sense.
+
+use std::time::Duration;
+
+use money::embedded::{AccountState, Call, Era, PERIOD_MAX, Transaction};
+use money::{Account, AccountKey, Amount, Reference, Slot};
+use serde::de::DeserializeOwned;
+
+use crate::wire::{AccountSays, BlockSays, Head, RefusalSays, Taken};
+use crate::{AccountBlock, BlockName, Error, Order, SignedOrder};
+
+/// A connection to an embedded ledger.
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    genesis: [u8; 32],
+}
+
+/// The longest answer that is read, in bytes: a block full of transfers to one account.
+pub const ANSWER_SIZE_MAX: usize = 16 * 1024 * 1024;
+
+/// The longest that an answer may take.
+pub const TIME_OUT: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// Connects to the ledger at `url`, such as `http://127.0.0.1:9950`, and learns its name.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let http = reqwest::Client::builder().timeout(TIME_OUT).no_proxy().build();
+        let http = http.map_err(|_| Error::Unreachable)?;
+        let url = url.trim_end_matches('/').to_owned();
+        let mut client = Self { http, url, genesis: [0; 32] };
+        let head: Head = client.get("/head").await?.ok_or(Error::Unreadable)?;
+        client.genesis = head.read()?.0;
+        Ok(client)
+    }
+
+    /// The hash of the genesis block, which names the currency.
+    pub fn genesis(&self) -> [u8; 32] {
+        self.genesis
+    }
+
+    /// The newest final block.
+    ///
+    /// # Errors
+    /// [`Error::OtherLedger`] if it is not this connection's ledger any more, and as below.
+    pub async fn final_head(&self) -> Result<BlockName, Error> {
+        let head: Head = self.get("/head").await?.ok_or(Error::Unreadable)?;
+        let (genesis, name) = head.read()?;
+        if genesis == self.genesis { Ok(name) } else { Err(Error::OtherLedger) }
+    }
+
+    /// An account at the newest final block.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn account(&self, account: &Account) -> Result<AccountState, Error> {
+        let AccountSays { free, slot, .. } = self.says(account).await?;
+        Ok(AccountState { free: Amount::from_units(free), slot: Slot(slot) })
+    }
+
+    /// Whether an account is a member at the newest final block.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn is_member(&self, account: &Account) -> Result<bool, Error> {
+        Ok(self.says(account).await?.member)
+    }
+
+    async fn says(&self, account: &Account) -> Result<AccountSays, Error> {
+        self.get(&format!("/account/{account}")).await?.ok_or(Error::Unreadable)
+    }
+
+    /// What a final block means for an account; nothing if it is not final yet.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn block(
+        &self,
+        height: u64,
+        account: &Account,
+    ) -> Result<Option<AccountBlock>, Error> {
+        let says: Option<BlockSays> = self.get(&format!("/block/{height}/{account}")).await?;
+        let block = says.map(BlockSays::read).transpose()?;
+        match block.as_ref().is_some_and(|block| block.height != height) {
+            true => Err(Error::Unreadable),
+            false => Ok(block),
+        }
+    }
+
+    /// Signs a payment with its reference, or an empty remark, to live from the newest final block on.
+    ///
+    /// # Errors
+    /// [`Error`].
+    ///
+    /// # Panics
+    /// If the period is zero or longer than the ledger allows.
+    pub async fn sign(&self, key: &AccountKey, order: &Order) -> Result<SignedOrder, Error> {
+        assert!(
+            (1..=PERIOD_MAX).contains(&order.period),
+            "periods are checked where they are read"
+        );
+        let birth = self.final_head().await?;
+        let calls = match &order.payment {
+            Some((to, amount, reference)) => vec![
+                Call::Transfer { to: *to, amount: *amount, keep_alive: true },
+                Call::Remark(reference.clone()),
+            ],
+            None => vec![Call::Remark(Reference::new(b"").expect("nothing is short enough"))],
+        };
+        let era = Era::Mortal { birth: birth.height, hash: birth.hash, period: order.period };
+        let (genesis, sender) = (self.genesis, key.account());
+        let transaction = Transaction { genesis, sender, slot: order.slot, era, calls };
+        let last = birth.height + u64::from(order.period);
+        Ok(SignedOrder { bytes: transaction.sign(key), last })
+    }
+
+    /// Sends a signed transaction.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the ledger's word, and the others.
+    pub async fn submit(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.post("/transaction", bytes.to_vec()).await
+    }
+
+    /// Asks for test money.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn faucet(&self, to: &Account, amount: Amount) -> Result<(), Error> {
+        self.post(&format!("/faucet/{to}/{amount}"), Vec::new()).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let response = request.send().await.map_err(|_| Error::Unreachable)?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        read(response).await.map(Some)
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), Error> {
+        let request = self.http.post(format!("{}{path}", self.url)).body(body);
+        let response = request.send().await.map_err(|_| Error::Unreachable)?;
+        read::<Taken>(response).await.map(|_| ())
+    }
+}
+
+async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, Error> {
+    let is_fine = response.status().is_success();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Error::Unreachable)? {
+        if body.len() + chunk.len() > ANSWER_SIZE_MAX {
+            return Err(Error::Unreadable);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    match is_fine {
+        true => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
+        false => {
+            let says = serde_json::from_slice::<RefusalSays>(&body);
+            Err(says.map_or(Error::Unreadable, |says| Error::Refused(says.error)))
+        }
+    }
+}
