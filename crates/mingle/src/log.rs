@@ -31,6 +31,6 @@ fn line(colour: &str, text: &dyn std::fmt::Display) {
 }
 
 /// Whether the user asked for no colour (no-color.org).
-fn plain() -> bool {
+pub(crate) fn plain() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

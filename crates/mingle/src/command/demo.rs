@@ -8,6 +8,7 @@
 
 pub(super) mod part;
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -93,16 +94,18 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
         match event["event"].as_str() {
             Some("sent") => {
                 sent += 1;
-                say(format!("{number:>4}   Hello ─► receiver {receiver}"));
+                say(format!("{number:>4}   {} receiver {receiver}", paint("36", "Hello ─►")));
             }
             Some("answered") => {
                 let ms = event["ms"].as_f64().unwrap_or_default();
                 times.push(ms);
-                say(format!(
-                    "{number:>4} ◄─ Got Message. Thanks!   from receiver {receiver} after {ms:.0} ms"
-                ));
+                let thanks = paint("32", "◄─ Got Message. Thanks!");
+                say(format!("{number:>4} {thanks}   from receiver {receiver} after {ms:.0} ms"));
             }
-            Some("lost") => say(format!("{number:>4}   no answer from receiver {receiver}")),
+            Some("lost") => {
+                let lost = paint("31", "no answer");
+                say(format!("{number:>4}   {lost} from receiver {receiver}"));
+            }
             Some("done") => break,
             _ => {}
         }
@@ -211,6 +214,15 @@ async fn stay(network: &LocalNetwork, quiet: bool) -> Result<(), Error> {
     tokio::signal::ctrl_c().await.map_err(|why| Error::system("signals", why))?;
     log::info("ending");
     Ok(())
+}
+
+/// Colour where a person looks.
+fn paint(colour: &str, text: &str) -> String {
+    if std::io::stdout().is_terminal() && !log::plain() {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// A clock, and what it says.
