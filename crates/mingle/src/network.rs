@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_list_reads_back_what_it_writes_under_every_strategy() {
-        for text in ["none", "timed", "threshold", "pool", "poisson", "threshold:3,1s 5ms"] {
+        for text in ["none", "timed", "threshold", "pool", "poisson", "threshold:3,105ms 7us"] {
             let network = network(strategy(text).unwrap());
             assert_eq!(parse(&page(&network).unwrap()).unwrap(), network, "{text}");
         }
