@@ -5,6 +5,7 @@ mod demo;
 mod init;
 mod network;
 mod run;
+mod signals;
 mod sim;
 mod status;
 

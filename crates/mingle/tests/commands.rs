@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -162,7 +163,7 @@ fn a_folder_for_a_real_network_says_what_comes_next() {
 
 #[test]
 fn a_signal_ends_a_node_with_success() {
-    for signal in ["-INT", "-TERM"] {
+    for signal in ["-INT", "-TERM", "-HUP"] {
         let mut net = Net::start("none");
         let mix = net.processes.node("mix-2").unwrap();
         let id = mix.id().to_string();
@@ -170,6 +171,39 @@ fn a_signal_ends_a_node_with_success() {
         mix.stop().unwrap();
         assert!(mix.said().contains("ended"), "{}", mix.said());
     }
+}
+
+#[test]
+fn a_signal_ends_a_demo_and_takes_its_folder_along() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        // Whoever runs the tests may ignore a closed terminal; children inherit that.
+        let mut demo = Command::new("env")
+            .args(["--default-signal=HUP", PROGRAM, "demo", "--stay"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.contains("until Ctrl-C")));
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        let id = demo.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(demo.wait().unwrap().success(), "{signal}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn a_demo_whose_output_nobody_reads_goes_on_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut demo = Command::new(PROGRAM);
+    demo.arg("demo").env("TMPDIR", folder.path()).stdout(writer);
+    assert!(demo.status().unwrap().success());
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::local::{self, Plan};
 use crate::{Error, log};
 use part::Part;
 
+use super::signals::Signals;
+
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Print one JSON object and nothing else
@@ -38,10 +40,15 @@ const FIGURES_WITHIN: Duration = Duration::from_secs(5);
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
-        // A person's Ctrl-C must still take the folder and the processes down.
+        // A person's Ctrl-C, or a closed terminal, must still take the folder and the processes
+        // down.
+        let mut signals = Signals::watch()?;
         tokio::select! {
             outcome = run(arguments) => outcome,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            why = signals.first() => {
+                log::info(format_args!("{why}: ending"));
+                Ok(())
+            }
         }
     });
     runtime.shutdown_background();
@@ -51,7 +58,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
 async fn run(arguments: &Arguments) -> Result<(), Error> {
     let say = |line: String| {
         if !arguments.json {
-            println!("{line}");
+            super::say(&format!("{line}\n"));
         }
     };
     let folder = tempfile::Builder::new().prefix("mingle-demo-").tempdir();
@@ -128,12 +135,12 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
             },
             "mixes": mixes,
         });
-        println!("{summary}");
+        super::say(&format!("{summary}\n"));
     } else {
         summarise(sent, answered, p50, max, &mixes);
     }
     if arguments.stay {
-        stay(&network, arguments.json).await?;
+        stay(&network, arguments.json).await;
     }
     let ended = tokio::task::spawn_blocking(move || network.stop());
     ended.await.map_err(|why| Error::system("a thread", std::io::Error::other(why)))??;
@@ -173,47 +180,48 @@ async fn mixed(network: &mut LocalNetwork, answered: u64) -> Vec<Value> {
 }
 
 fn summarise(sent: u64, answered: usize, p50: Option<f64>, max: Option<f64>, mixes: &[Value]) {
-    println!("\nWhat the mixes did (cells that left together, and how uncertain whose is whose):");
+    super::say(
+        "\nWhat the mixes did (cells that left together, and how uncertain whose is whose):\n",
+    );
     for mix in mixes {
         for direction in ["forward", "backward"] {
             let pool = &mix["pools"][direction];
-            println!(
-                "  {} {direction:<8}  {:>3} cells in {:>2} batches   {:.1} channels together   {:.1} bits",
+            super::say(&format!(
+                "  {} {direction:<8}  {:>3} cells in {:>2} batches   {:.1} channels together   {:.1} bits\n",
                 mix["name"].as_str().unwrap_or_default(),
                 pool["cells"].as_u64().unwrap_or_default(),
                 pool["batches"].as_u64().unwrap_or_default(),
                 pool["mean"]["channels"].as_f64().unwrap_or_default(),
                 pool["mean"]["entropy_bits"].as_f64().unwrap_or_default(),
-            );
+            ));
         }
     }
-    println!("\nSent {sent}, answered {answered}.");
+    super::say(&format!("\nSent {sent}, answered {answered}.\n"));
     if let (Some(p50), Some(max)) = (p50, max) {
-        println!(
-            "Round trip {p50:.0} ms in the middle, {max:.0} ms at most, waiting in three mixes both ways."
-        );
+        super::say(&format!(
+            "Round trip {p50:.0} ms in the middle, {max:.0} ms at most, waiting in three mixes both ways.\n"
+        ));
     }
 }
 
-async fn stay(network: &LocalNetwork, quiet: bool) -> Result<(), Error> {
+async fn stay(network: &LocalNetwork, quiet: bool) {
     let ports = network.ports();
     if !quiet {
-        println!(
+        super::say(&format!(
             "\nThe network stays up until Ctrl-C.\n  \
                SOCKS5 with UDP ASSOCIATE   {}\n  \
                raw datagrams               {}   IPv4 address (4 bytes), port (2, big-endian), payload\n  \
                figures of the entry        http://{}/status, of the next node one port further\n  \
                folder                      {}\n\
-             Destinations are on this machine (127.0.0.0/8 and ::1) or public addresses.",
+             Destinations are on this machine (127.0.0.0/8 and ::1) or public addresses.\n",
             ports.socks(),
             ports.raw(),
             ports.metrics(0),
             network.root().display(),
-        );
+        ));
     }
-    tokio::signal::ctrl_c().await.map_err(|why| Error::system("signals", why))?;
-    log::info("ending");
-    Ok(())
+    // `perform` waits for the signal.
+    std::future::pending().await
 }
 
 /// Colour where a person looks.

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::signals::Signals;
 use crate::config::Config;
 use crate::forward::Forward;
 use crate::node::Node;
@@ -40,16 +40,13 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut config = Config::read(&arguments.folder)?;
     add_forwards(&mut config, &arguments.forwards)?;
     // Before the node starts, so that a signal during the start is not lost.
-    let failed = |why| Error::system("signals", why);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut signals = Signals::watch()?;
     let stdin_ended = watch_stdin(arguments.end_with_stdin);
 
     let mut node = Node::start(&arguments.folder, config).await?;
     log::info("ready");
     let why = tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "terminated",
+        why = signals.first() => why,
         _ = stdin_ended => "standard input ended",
         () = node.ended() => "the node's thread ended",
     };
