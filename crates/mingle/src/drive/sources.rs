@@ -69,12 +69,22 @@ impl Sources {
 
     /// Forgets the sources that were quiet; their associations are to be closed. Looks only once a
     /// second, so it costs nothing per datagram.
+    ///
+    /// When there is hardly room for another, the quarter that was quiet longest goes before its time:
+    /// applications that take a new port for each question, as resolvers do, would otherwise keep
+    /// everybody out for minutes.
     pub(super) fn sweep(&mut self, now: Time) -> Vec<Association> {
         if now < self.sweep_at {
             return Vec::new();
         }
         self.sweep_at = now + SWEEP_EVERY;
-        let quiet = self.known.extract_if(|_, source| now - source.last >= self.idle);
+        let idle = if self.known.len() >= self.most - self.most / 8 {
+            let quiet = self.known.values().map(|source| now - source.last).collect();
+            idle_when_full(quiet, self.idle)
+        } else {
+            self.idle
+        };
+        let quiet = self.known.extract_if(|_, source| now - source.last >= idle);
         let quiet: Vec<_> = quiet.map(|(_, source)| source.association).collect();
         for association in &quiet {
             self.keys.remove(association);
@@ -83,4 +93,34 @@ impl Sources {
     }
 }
 
+/// How long a source of a nearly full table may be quiet: as long as the least quiet one of the quietest
+/// quarter.
+fn idle_when_full(mut quiet: Vec<Duration>, idle: Duration) -> Duration {
+    quiet.sort_unstable_by(|a, b| b.cmp(a));
+    let longest = quiet.get((quiet.len() / 4).saturating_sub(1)).copied().unwrap_or(idle);
+    longest.max(IN_USE).min(idle)
+}
+
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A source that sent or got something within this is never forgotten. It bounds the associations
+/// that a flood of new sources can have opened a second.
+const IN_USE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_forgets_the_quietest_quarter_and_nobody_in_use() {
+        let seconds = Duration::from_secs;
+        let when_full = |quiet: &[u64]| {
+            idle_when_full(quiet.iter().copied().map(seconds).collect(), seconds(180))
+        };
+        assert_eq!(when_full(&[11, 12, 13, 14, 15, 16, 17, 18]), seconds(17));
+        assert_eq!(when_full(&[1, 2, 3, 4, 5, 6, 7, 30]), IN_USE);
+        assert_eq!(when_full(&[1, 2, 3, 4]), IN_USE);
+        assert_eq!(when_full(&[500, 400, 300, 200]), seconds(180));
+        assert_eq!(when_full(&[40]), seconds(40));
+    }
+}
