@@ -128,3 +128,23 @@ fn a_list_that_changes_what_only_a_start_can_change_is_refused_and_the_old_one_s
     }
     first_answer(&mut world);
 }
+
+#[test]
+fn the_only_first_mix_left_serves_again_as_soon_as_it_was_restarted() {
+    let mut world = World::new(network(&[3], 1, Some(Strategy::None)), 7);
+    world.run(SECOND);
+    for dead in [2, 3] {
+        world.nodes.remove(&mix_address(1, dead));
+    }
+    world.run(40 * SECOND);
+    let association = world.open(ENTRY, Class::Large);
+    world.send(ENTRY, association, "9.9.9.9:53", b"before");
+    assert!(world.run_until(SOON, |world| world.replies.len() == 1));
+    // It says why it ends the channel, and is not to be tried for a while where there is another.
+    world.shutdown(mix_address(1, 1));
+    world.run(SECOND);
+    world.start(mix_address(1, 1), &Limits::default());
+    world.run(3 * SECOND);
+    world.send(ENTRY, association, "9.9.9.9:53", b"after");
+    assert!(world.run_until(SOON, |world| world.replies.len() == 2), "{:?}", world.notices);
+}

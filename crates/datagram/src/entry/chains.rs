@@ -132,11 +132,18 @@ impl Entry {
     /// choice.
     fn choose(&mut self, now: Now, isolation: Option<u64>) -> Result<Vec<Identity>, Notice> {
         const DRAWS: usize = 32;
+        // Before anything else, so that the only one with a link is not passed over.
+        let neighbours = &mut self.neighbours;
+        let mut linked = self.first_mixes.clone();
+        linked.retain(|mix| neighbours.link_to(now, mix).is_some());
+        if linked.is_empty() {
+            return Err(Notice::NoFirstMix);
+        }
         let network = &self.neighbours.network;
         let depth = network.depth();
         let usable = |node: &Identity| self.neighbours.directory.get(now.time, node).is_some();
         let well = |node: &Identity| self.avoided.get(node).is_none_or(|until| *until <= now.time);
-        let mut tiers: Vec<Vec<Identity>> = vec![self.first_mixes.clone()];
+        let mut tiers: Vec<Vec<Identity>> = vec![linked];
         for tier in 2..=depth {
             tiers.push(network.mixes(tier).map(|node| node.identity).collect());
         }
@@ -146,14 +153,6 @@ impl Entry {
             if nodes.iter().any(well) {
                 nodes.retain(well);
             }
-        }
-        tiers[0] = tiers[0]
-            .clone()
-            .into_iter()
-            .filter(|mix| self.neighbours.link_to(now, mix).is_some())
-            .collect();
-        if tiers[0].is_empty() {
-            return Err(Notice::NoFirstMix);
         }
         let taken = taken(&self.channels, isolation);
         let mut chain = Vec::new();
