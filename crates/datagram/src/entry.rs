@@ -542,7 +542,7 @@ impl Entry {
                 for pointer in channels {
                     self.end(now, pointer.half);
                 }
-                if let Some(node) = peer {
+                if let Some(node) = peer.filter(|node| self.first_mixes.contains(node)) {
                     // A link that was replaced is not missed.
                     self.neighbours.link_to(now, &node);
                 }

@@ -377,7 +377,9 @@ impl Mix {
                     let reason = ours.then_some(Refusal::NextUnreachable);
                     self.end_of(now, pointer, reason);
                 }
-                if let (true, Some(node)) = (ours, peer) {
+                if let (true, Some(node)) = (ours, peer)
+                    && self.leads_on(&node)
+                {
                     // A link that was replaced is not missed.
                     self.neighbours.link_to(now, &node);
                 }

@@ -130,6 +130,28 @@ fn a_list_that_changes_what_only_a_start_can_change_is_refused_and_the_old_one_s
 }
 
 #[test]
+fn a_first_mix_that_becomes_something_else_is_left_alone() {
+    let list = network(&[2, 1], 1, Some(Strategy::None));
+    let mut world = World::new(list.clone(), 6);
+    first_answer(&mut world);
+    let moved = mix_address(1, 2);
+    world.nodes.remove(&moved);
+    for node in &mut world.network.nodes {
+        if node.address == moved {
+            node.role = Role::Mix(Tier::new(2).expect("1 to 5"));
+        }
+    }
+    let changed = world.network.clone();
+    world.renew(&changed).expect("only a role changed");
+    world.start(moved, &Limits::default());
+    world.seen.clear();
+    world.run(10 * SECOND);
+    let knocked = |packet: &&Packet| packet.from == address(ENTRY) && packet.to == moved;
+    assert_eq!(world.seen.iter().filter(knocked).count(), 0);
+    first_answer(&mut world);
+}
+
+#[test]
 fn the_only_first_mix_left_serves_again_as_soon_as_it_was_restarted() {
     let mut world = World::new(network(&[3], 1, Some(Strategy::None)), 7);
     world.run(SECOND);
