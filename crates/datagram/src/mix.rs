@@ -154,6 +154,10 @@ impl Mix {
         }
         self.neighbours.renew(now, network)?;
         self.reach_out(now);
+        // Of a node that left nothing more will be heard.
+        for set_up in std::mem::take(&mut self.unlinked).into_values().flatten() {
+            self.ask(now, set_up);
+        }
         self.hear(now);
         Ok(())
     }

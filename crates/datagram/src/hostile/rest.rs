@@ -247,3 +247,26 @@ fn a_key_is_accepted_ten_minutes_after_its_hour_and_then_no_longer() {
     assert!(!confirmed(&mut world, 5, &envelopes[2]));
     assert_eq!(world.dropped(first_mix(), Dropped::ForgedSetUp), 1);
 }
+
+#[test]
+fn set_ups_that_wait_for_a_node_which_leaves_the_list_are_refused_and_forgotten() {
+    let mut world = World::new(network(&[1], 2, Some(Strategy::None)), 9);
+    world.run(2 * SECOND);
+    let gone = address("10.0.1.2:700");
+    world.nodes.remove(&gone);
+    world.run(40 * SECOND);
+    let waiting = |world: &World| {
+        let held = held(world).remove(&first_mix()).expect("it lives");
+        held.iter().find(|(name, _)| *name == "set-ups without a link").expect("it has a name").1
+    };
+    let associations: Vec<_> = (0..8).map(|_| world.open(ENTRY, Class::Large)).collect();
+    for association in associations {
+        world.send(ENTRY, association, "9.9.9.9:53", b"waits");
+    }
+    assert!(world.run_until(2 * SECOND, |world| waiting(world) > 0));
+    world.network.nodes.retain(|node| node.address != gone);
+    let network = world.network.clone();
+    world.renew(&network).expect("only a node left");
+    assert_eq!(waiting(&world), 0);
+    assert!(world.run_until(2 * SECOND, |world| world.replies.len() == 8), "{:?}", world.notices);
+}

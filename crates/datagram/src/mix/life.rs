@@ -100,6 +100,11 @@ impl Mix {
 
     /// Asks the next hop for a channel, now or when there is a link to it.
     pub(super) fn ask(&mut self, now: Now, set_up: SetUp) {
+        // The list may have changed since the set-up came.
+        if !self.leads_on(&set_up.next) {
+            self.end(now, set_up.channel, Some(Refusal::NextUnreachable));
+            return;
+        }
         let Some(channel) = self.channels.get_mut(set_up.channel) else { return };
         let (class, half) = (channel.class, channel.halves[Direction::Backward as usize]);
         let Some(link) = self.neighbours.link_to(now, &set_up.next) else {
