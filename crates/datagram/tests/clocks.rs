@@ -119,3 +119,14 @@ fn a_node_restarted_after_its_clock_was_put_back_is_served_again_within_seconds(
         }
     }
 }
+
+#[test]
+fn who_takes_no_list_of_a_node_because_of_his_clock_asks_no_faster_than_who_gets_no_answer() {
+    let mut world = world(5);
+    world.ahead.insert(address(ENTRY), 3 * DAY);
+    world.run(60 * SECOND);
+    let asked = world.seen.iter().filter(|packet| packet.from == address(ENTRY)).count();
+    assert!((60..150).contains(&asked), "{asked} datagrams in a minute");
+    world.ahead.clear();
+    assert!(opens_anew(&mut world, 5 * SECOND), "{:?}", world.all_dropped());
+}

@@ -111,20 +111,25 @@ impl Neighbours {
     pub(super) fn receive_key_piece(&mut self, now: Now, piece: &KeyPiece) -> Result<(), Dropped> {
         let index = usize::from(piece.prelude.hint.get());
         let mut whole = None;
-        for approach in self.approaches.values_mut() {
+        for (node, approach) in &mut self.approaches {
             if let Stage::AskingKeys { token, pieces } = &mut approach.stage
                 && *token == piece.token
             {
                 let place = pieces.get_mut(index).ok_or(Dropped::Unexpected)?;
                 *place = Some(piece.bytes.to_vec());
                 let [Some(first), Some(second)] = pieces else { return Ok(()) };
-                whole = Some([&first[..], second].concat());
-                (approach.stage, approach.next_try) = (Stage::Pausing, now.time);
+                whole = Some((*node, [&first[..], second].concat()));
+                approach.stage = Stage::Pausing;
                 break;
             }
         }
-        self.look_at = now.time;
-        self.learn(now, &whole.ok_or(Dropped::Unexpected)?, None)
+        let (node, list) = whole.ok_or(Dropped::Unexpected)?;
+        self.learn(now, &list, None)?;
+        // A list that is of no use here would be the same at once.
+        if self.directory.get(now.time, &node).is_some() {
+            self.try_again(node, now.time);
+        }
+        Ok(())
     }
 
     pub(super) fn receive_cookie(
