@@ -33,7 +33,11 @@ impl FromStr for Forward {
         let listen = listen
             .parse()
             .map_err(|why| usage(text, &format!("{listen:?} to listen at: {why}")))?;
-        let to = to.parse().map_err(|why| usage(text, &format!("{to:?} to send to: {why}")))?;
+        let to: Destination =
+            to.parse().map_err(|why| usage(text, &format!("{to:?} to send to: {why}")))?;
+        if to.port == 0 {
+            return Err(usage(text, "nobody is at port 0 of the destination"));
+        }
         Ok(Forward { listen, to, class })
     }
 }
@@ -82,7 +86,14 @@ mod tests {
 
     #[test]
     fn what_is_no_forward_is_refused_with_an_example() {
-        for text in ["", "=", "9.9.9.9:53", "127.0.0.1=9.9.9.9:53", "127.0.0.1:1=9.9.9.9:53,huge"] {
+        for text in [
+            "",
+            "=",
+            "9.9.9.9:53",
+            "127.0.0.1=9.9.9.9:53",
+            "127.0.0.1:1=9.9.9.9:53,huge",
+            "127.0.0.1:1=9.9.9.9:0",
+        ] {
             assert!(text.parse::<Forward>().unwrap_err().contains("LISTEN=DEST"), "{text}");
         }
     }

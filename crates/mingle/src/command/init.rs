@@ -17,12 +17,12 @@ pub(super) struct Arguments {
     /// A folder that does not exist yet
     folder: PathBuf,
     /// What the network list will call it [default: the folder's name]
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: Option<String>,
-    /// The port of its links (mix, exit)
-    #[arg(long, default_value_t = 20_001)]
+    /// Mix, exit: the port of its links
+    #[arg(long, default_value_t = 20_001, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// A mix's place in chains, 1 to 5
+    /// Mix: its place in chains, 1 to 5
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     tier: u8,
 }
@@ -32,6 +32,14 @@ enum RoleName {
     Mix,
     Exit,
     Entry,
+}
+
+/// A name for people and for folders.
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['/', '\\']) || text.chars().any(char::is_control) {
+        return Err("a name is one word or a few, without slashes".into());
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
