@@ -87,6 +87,8 @@ pub enum Notice {
     NoFirstMix,
     /// The keys of some tier, or of all exits, are not known.
     NoKeys,
+    /// The entry has as many channels as it may have.
+    NoRoom,
 }
 
 impl fmt::Display for Notice {
@@ -95,6 +97,9 @@ impl fmt::Display for Notice {
             Notice::Refused { hop, reason } => write!(f, "{hop} {reason}; trying again"),
             Notice::Unconfirmed => f.write_str("a chain did not answer; trying again"),
             Notice::NoFirstMix => f.write_str("no first mix answers: is the network running?"),
+            Notice::NoRoom => {
+                f.write_str("the entry has no room for another channel: limits.channels")
+            }
             Notice::NoKeys => f.write_str("no whole chain is known yet: are all nodes running?"),
         }
     }

@@ -225,7 +225,8 @@ impl Neighbours {
             match message {
                 Message::Piece { parcel, index, count, bytes } => {
                     let before = link.receiver.len();
-                    if self.gate.parcels >= self.limits.parcels && link.peer.is_none() {
+                    let full = self.gate.parcels >= self.limits.parcels && link.peer.is_none();
+                    if full && !link.receiver.knows(parcel) {
                         return Err(Dropped::ParcelsFull);
                     }
                     let (pieces, whole) =

@@ -280,6 +280,11 @@ impl Receiver {
         Ok((all, Some(whole.pieces.into_iter().flatten().flatten().collect())))
     }
 
+    /// Whether a parcel has begun to arrive, or has arrived.
+    pub(crate) fn knows(&self, number: u32) -> bool {
+        self.incomplete.contains_key(&number) || self.done.check(number, &self.store).is_err()
+    }
+
     /// How many parcels are incomplete.
     pub(crate) fn len(&self) -> usize {
         self.incomplete.len()
@@ -371,6 +376,7 @@ mod tests {
         assert_eq!((given_up, sender.len()), (vec![backward], 0));
 
         assert!(receiver.piece(Time::ZERO, 0, 0, 2, b"half").is_ok());
+        assert!(receiver.knows(0) && !receiver.knows(1), "what has begun may be completed");
         assert_eq!(receiver.piece(Time::ZERO, 1, 0, 2, b"half"), Err(Dropped::ParcelsFull));
         assert_eq!(receiver.piece(Time::ZERO, 0, 1, 3, b"half"), Err(Dropped::BadControl));
         assert_eq!(receiver.piece(Time::ZERO, 2, 3, 3, b"half"), Err(Dropped::BadControl));

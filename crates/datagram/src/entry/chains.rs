@@ -85,6 +85,10 @@ impl Entry {
         class: Class,
         isolation: Option<u64>,
     ) -> Result<(), Notice> {
+        // Sealing is dear: first see whether there is room.
+        if self.channels.len() >= self.limits.channels {
+            return Err(Notice::NoRoom);
+        }
         let chain = self.choose(now, isolation)?;
         let link = self.neighbours.link_to(now, &chain[0]).ok_or(Notice::NoFirstMix)?;
         let keys = chain.iter().map(|node| {
@@ -110,7 +114,7 @@ impl Entry {
             dummy_at: now.time,
             ends: now.time + self.lifetime.duration(),
         };
-        let Ok(id) = self.channels.insert(channel) else { return Err(Notice::NoKeys) };
+        let Ok(id) = self.channels.insert(channel) else { return Err(Notice::NoRoom) };
         let pointer = Pointer { class, direction: Direction::Backward, half: id };
         let link_to_mix = self.neighbours.link_mut(link).expect("just looked up");
         let Ok(backward) = link_to_mix.channels.insert(pointer) else {
@@ -240,7 +244,6 @@ impl Entry {
         let Some(id) = spare else { return false };
         let channel = self.channels.get_mut(id).expect("found above");
         (channel.association, channel.isolation) = (association, isolation);
-        channel.last = now.time;
         assoc.current = Some(id);
         // Its replacement comes some seconds later, or its set-up would show on the line when an
         // application starts.
