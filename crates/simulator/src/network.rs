@@ -81,8 +81,11 @@ impl Wires {
                 }
                 What::Noise(wire, rate) if hits(wire, rate, chance) => {
                     let noisy = first.bytes.get_or_insert_with(|| bytes.to_vec());
-                    let at = chance.below(noisy.len() as u64) as usize;
-                    noisy[at] ^= 1 << chance.below(8);
+                    // Another fault may have cut it to nothing.
+                    if !noisy.is_empty() {
+                        let at = chance.below(noisy.len() as u64) as usize;
+                        noisy[at] ^= 1 << chance.below(8);
+                    }
                 }
                 What::Short(wire, rate) if hits(wire, rate, chance) => {
                     let short = chance.below(bytes.len() as u64) as usize;
