@@ -21,6 +21,12 @@ impl Clock {
         Clock { start: Instant::now(), start_time: Time::ZERO + wall() }
     }
 
+    /// A clock that starts now, and when that was.
+    pub fn started() -> (Self, Time) {
+        let clock = Clock::start();
+        (clock, clock.now().time)
+    }
+
     /// What time it is.
     pub fn now(&self) -> Now {
         let time = self.start_time + self.start.elapsed();

@@ -94,8 +94,13 @@ fn program() -> Result<PathBuf, Error> {
 /// Ends this process when whoever started it ends: that one holds the other end of the pipe.
 fn end_with_stdin() {
     std::thread::spawn(|| {
-        let mut ignored = [0; 256];
-        while std::io::stdin().lock().read(&mut ignored).is_ok_and(|size| size > 0) {}
+        read_stdin_out();
         std::process::exit(0);
     });
+}
+
+/// Returns when standard input ends; what comes before is nobody's.
+fn read_stdin_out() {
+    let mut ignored = [0; 256];
+    while std::io::stdin().lock().read(&mut ignored).is_ok_and(|size| size > 0) {}
 }

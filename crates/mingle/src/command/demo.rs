@@ -12,7 +12,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use mixing::Time;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
@@ -69,7 +68,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let program = super::program()?;
 
     say("Starting five receivers, an exit, three mixes and an entry …".into());
-    let (clock, began) = started();
+    let (clock, began) = Clock::started();
     let mut receivers = Vec::new();
     for _ in 0..RECEIVERS {
         let mut receiver = Part::start(&program, &["receiver"])?;
@@ -153,7 +152,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
 
 /// What each mix did, once its figures have caught up with what was answered.
 async fn mixed(network: &mut LocalNetwork, answered: u64) -> Vec<Value> {
-    let (clock, began) = started();
+    let (clock, began) = Clock::started();
     let mut names: Vec<String> =
         network.nodes().iter().map(|node| node.name().to_owned()).collect();
     names.retain(|name| name.starts_with("mix-"));
@@ -231,12 +230,6 @@ fn paint(colour: &str, text: &str) -> String {
     } else {
         text.to_owned()
     }
-}
-
-/// A clock, and what it says.
-fn started() -> (Clock, Time) {
-    let clock = Clock::start();
-    (clock, clock.now().time)
 }
 
 /// The middle of a sorted row.

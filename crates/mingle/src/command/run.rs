@@ -1,6 +1,5 @@
 //! `mingle run DIR`: one node, until a signal.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -26,10 +25,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|why| Error::system("the control plane", why))?;
+    let runtime = super::runtime()?;
     let ended = runtime.block_on(run(arguments));
     // A name that is being looked up must not hold up the end.
     runtime.shutdown_background();
@@ -77,9 +73,7 @@ async fn watch_stdin(asked: bool) {
     // A thread of its own, as a read cannot be called off; it ends with the process.
     std::thread::spawn(move || {
         let _end = end;
-        let mut ignored = [0; 256];
-        let mut stdin = std::io::stdin().lock();
-        while stdin.read(&mut ignored).is_ok_and(|size| size > 0) {}
+        super::read_stdin_out();
     });
     let _ = ended.await;
 }

@@ -6,10 +6,12 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use datagram::wire::{self, KeyPiece, KeyRequest, Opening, Prelude};
+use datagram::keys::{Question, Token};
+use datagram::wire::{self, Prelude};
+use datagram::{Network, Node};
 use mixing::keys::Identity;
 use mixing::{Chance, cipher};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::local::Chain;
 use crate::clock::Clock;
@@ -40,7 +42,7 @@ impl Flood {
         });
         let sources = sources.collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let check_key = check_key(&node.identity);
-        let hint = hint(&sources[0], node.address, &check_key).map_err(failed)?;
+        let hint = hint(&sources[0], node, &list, chance.bytes()).map_err(failed)?;
         Ok(Flood { to: node.address, check_key, hint, sources, seed: chance.bytes() })
     }
 
@@ -80,30 +82,17 @@ fn check_key(identity: &Identity) -> [u8; 32] {
     check_key
 }
 
-/// The hint of a node's present key, from its key list.
-fn hint(socket: &UdpSocket, node: SocketAddr, check_key: &[u8; 32]) -> std::io::Result<u16> {
+/// The hint of a node's present key: what its fingerprint begins with.
+fn hint(socket: &UdpSocket, node: &Node, list: &Network, token: Token) -> std::io::Result<u16> {
     socket.set_read_timeout(Some(ANSWER_WITHIN))?;
-    let mut list = Vec::new();
-    for index in 0..wire::KEY_PIECES {
-        let mut request = vec![0; size_of::<KeyRequest>()];
-        let prelude = Prelude {
-            link: 0.into(),
-            kind: wire::KIND_KEY_REQUEST,
-            version: wire::VERSION,
-            hint: index.into(),
-        };
-        request[..8].copy_from_slice(prelude.as_bytes());
-        let (body, check) = request.split_at_mut(size_of::<KeyRequest>() - 16);
-        check.copy_from_slice(&cipher::mac(check_key, &[body]));
-        socket.send_to(&request, node)?;
-        let mut answer = [0; size_of::<Opening>()];
+    let mut question = Question::new(node.identity, token);
+    for piece in 0..wire::KEY_PIECES {
+        socket.send_to(&question.request(piece, wire::OPENING), node.address)?;
+        let mut answer = [0; wire::OPENING];
         let size = socket.recv(&mut answer)?;
-        let piece = KeyPiece::read_from_bytes(&answer[..size])
-            .map_err(|_| std::io::Error::other("the first mix answers something else"))?;
-        list.extend_from_slice(&piece.bytes);
+        question.answer(&answer[..size]).map_err(std::io::Error::other)?;
     }
-    let list = wire::KeyList::read_from_bytes(&list)
-        .map_err(|_| std::io::Error::other("the key list has another size"))?;
-    let hash = cipher::hash("mingle key hint v1", &[&list.key]);
-    Ok(u16::from_be_bytes([hash[0], hash[1]]))
+    let announced = question.announced(list).expect("all pieces came");
+    let [a, b, ..] = announced.map_err(std::io::Error::other)?.fingerprint;
+    Ok(u16::from_be_bytes([a, b]))
 }

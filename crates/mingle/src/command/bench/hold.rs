@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use mixing::{Strategy, Time};
+use mixing::Strategy;
 use serde_json::{Value, json};
 
 use super::flood::Flood;
@@ -68,7 +68,7 @@ fn storm(progress: &ProgressBar, chain: &mut Chain, echo: &Echo) -> Result<Value
         socket.set_nonblocking(true).map_err(failed)?;
         sockets.push(socket);
     }
-    let (clock, began) = started();
+    let (clock, began) = Clock::started();
     for packet in 0..PACKETS {
         let datagram = [&header[..], &[packet as u8; 64]].concat();
         for socket in &sockets {
@@ -155,17 +155,12 @@ fn restarts(
         let asker = Asker::new(chain.load(echo, 1, 20, Duration::from_secs(1)))?;
         let Some(node) = chain.network.node(&name) else { continue };
         node.kill();
-        let (clock, began) = started();
+        let (clock, began) = Clock::started();
         *node = NodeProcess::start(program, &root.join(&name))?;
         let served = asker.served_again(SERVED_WITHIN);
         all.insert(name, json!(served.then(|| (clock.now().time - began).as_secs_f64())));
     }
     Ok(Value::Object(all))
-}
-
-fn started() -> (Clock, Time) {
-    let clock = Clock::start();
-    (clock, clock.now().time)
 }
 
 fn show(storm: &Value, flood: &Value, restarts: &Value) {
