@@ -1,28 +1,35 @@
-//! Runs worlds without the program: `worlds PROFILE FIRST COUNT [LESS] [log]`.
+//! Runs worlds without the program: `worlds SYSTEM PROFILE FIRST COUNT [LESS] [log]`.
 
 use simulator::shrink::{Less, shrink};
-use simulator::{Plan, Profile, World};
+use simulator::{Breach, Planned, chain};
 
-#[allow(clippy::disallowed_methods)] // how fast the simulator is, is a question about real time
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let name = arguments.get(1).map_or("faults", String::as_str);
+    match arguments.get(1).map(String::as_str) {
+        Some("chain") => worlds::<chain::Plan>(&arguments),
+        _ => panic!("which system? chain"),
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // how fast the simulator is, is a question about real time
+fn worlds<P: Planned>(arguments: &[String]) {
+    let name = arguments.get(2).map_or(P::PROFILES[0].0, String::as_str);
     let number = |at: usize| arguments.get(at).and_then(|word| word.parse::<u64>().ok());
-    let profile = Profile::ALL.iter().find(|(known, _)| *known == name).expect("a profile").1;
-    let (first, count) = (number(2).unwrap_or(1), number(3).unwrap_or(1));
-    let less: Less = arguments.get(4).map(|word| word.parse().expect("less")).unwrap_or_default();
+    let profile = P::PROFILES.iter().find(|(known, _)| *known == name).expect("a profile").1;
+    let (first, count) = (number(3).unwrap_or(1), number(4).unwrap_or(1));
+    let less: Less = arguments.get(5).map(|word| word.parse().expect("less")).unwrap_or_default();
     let full = arguments.iter().any(|word| word == "log");
     let start = std::time::Instant::now();
     let (mut broken, mut virtual_seconds) = (0, 0.0);
     for seed in first..first + count {
-        let plan = Plan::draw(seed, profile);
-        let run = |plan: Plan| World::new(plan, None, full).run();
+        let plan = P::draw(seed, profile);
+        let run = |plan: P| plan.run(full);
         let mut report = run(less.of(plan.clone()));
-        virtual_seconds += report.plan.ends.as_secs_f64();
+        virtual_seconds += report.plan.ends().as_secs_f64();
         if !report.is_clean() {
             broken += 1;
             println!("seed {seed} breaks: {}", report.broken.as_ref().expect("broken").tell(&plan));
-            let runs = if arguments.len() > 4 || broken > 3 { 0 } else { 60 };
+            let runs = if arguments.len() > 5 || broken > 3 { 0 } else { 60 };
             let (less, smallest) = shrink(report, &plan, runs, run);
             report = smallest;
             println!("without {less}");

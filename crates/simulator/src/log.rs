@@ -4,54 +4,47 @@
 //! no address of memory, nothing that differs between machines.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-use datagram::Dropped;
 use mixing::Time;
 
-use crate::plan::Plan;
+/// One thing that happened, in a world of one system.
+pub trait Happening: Copy {
+    /// Where the names of the world are.
+    type Plan;
 
-/// One thing that happened.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // The fields are those of the sentence in `Log::line`.
-pub enum Happened {
-    Sent { from: u16, to: u16, size: u16, mark: u64 },
-    Stray { from: u16, size: u16 },
-    Arrived { to: u16, size: u16 },
-    Refused { to: u16, why: Dropped },
-    NotThere { size: u16 },
-    Turn { user: u16, number: u32, taken: bool },
-    Outside { user: u16, number: u32 },
-    Reply { user: u16, number: u32, taken: bool },
-    Answered { user: u16, number: u32 },
-    Notice { node: u16, user: u16 },
-    Gone { node: u16 },
-    Begins { fault: u16 },
-    Ends { fault: u16 },
-    Closed,
+    /// All of it in numbers: its kind first.
+    fn words(self) -> [u64; 2];
+
+    /// Writes the sentence for people.
+    ///
+    /// # Errors
+    /// Those of the text.
+    fn tell(self, plan: &Self::Plan, text: &mut String) -> fmt::Result;
 }
 
 /// The log of one world.
-pub struct Log {
+pub struct Log<H> {
     sum: u64,
     events: u64,
-    last: VecDeque<(Time, Happened)>,
+    last: VecDeque<(Time, H)>,
     full: Option<String>,
 }
 
 /// How many events are kept in full.
 const KEPT: usize = 4_096;
 
-impl Log {
+impl<H: Happening> Log<H> {
     /// An empty log; `full` keeps every line.
-    pub fn new(full: bool) -> Log {
+    pub fn new(full: bool) -> Log<H> {
         let last = VecDeque::with_capacity(KEPT);
         Log { sum: 0, events: 0, last, full: full.then(String::new) }
     }
 
     /// Adds an event.
-    pub fn add(&mut self, plan: &Plan, at: Time, happened: Happened) {
-        for word in words(at, happened) {
+    pub fn add(&mut self, plan: &H::Plan, at: Time, happened: H) {
+        let [head, mark] = happened.words();
+        for word in [at.as_nanos(), head, mark] {
             self.sum = (self.sum.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         }
         self.events += 1;
@@ -65,7 +58,7 @@ impl Log {
     }
 
     /// Says more about the event before, in a log that keeps every line.
-    pub fn remark(&mut self, remark: impl std::fmt::Display) {
+    pub fn remark(&mut self, remark: impl fmt::Display) {
         if let Some(full) = &mut self.full {
             let _ = writeln!(full, "                ({remark})");
         }
@@ -81,8 +74,8 @@ impl Log {
         self.events
     }
 
-    /// The last events in full, those of the wire left out if there are too many.
-    pub fn tail(&self, plan: &Plan, lines: usize) -> String {
+    /// The last events in full.
+    pub fn tail(&self, plan: &H::Plan, lines: usize) -> String {
         let mut text = String::new();
         for (at, happened) in self.last.iter().skip(self.last.len().saturating_sub(lines)) {
             line(&mut text, plan, *at, *happened);
@@ -96,64 +89,14 @@ impl Log {
     }
 }
 
-fn words(at: Time, happened: Happened) -> [u64; 3] {
-    let pack = |kind: u64, a: u16, b: u16, c: u32| {
-        kind << 56 ^ u64::from(a) << 40 ^ u64::from(b) << 24 ^ u64::from(c)
-    };
-    let (head, mark) = match happened {
-        Happened::Sent { from, to, size, mark } => (pack(1, from, to, size.into()), mark),
-        Happened::Stray { from, size } => (pack(2, from, size, 0), 0),
-        Happened::Arrived { to, size } => (pack(3, to, size, 0), 0),
-        Happened::Refused { to, why } => (pack(4, to, why.index() as u16, 0), 0),
-        Happened::NotThere { size } => (pack(5, size, 0, 0), 0),
-        Happened::Turn { user, number, taken } => (pack(6, user, taken.into(), number), 0),
-        Happened::Outside { user, number } => (pack(7, user, 0, number), 0),
-        Happened::Reply { user, number, taken } => (pack(8, user, taken.into(), number), 0),
-        Happened::Answered { user, number } => (pack(9, user, 0, number), 0),
-        Happened::Notice { node, user } => (pack(10, node, user, 0), 0),
-        Happened::Gone { node } => (pack(11, node, 0, 0), 0),
-        Happened::Begins { fault } => (pack(12, fault, 0, 0), 0),
-        Happened::Ends { fault } => (pack(13, fault, 0, 0), 0),
-        Happened::Closed => (pack(14, 0, 0, 0), 0),
-    };
-    [at.as_nanos(), head, mark]
+/// The numbers of an event in one: its kind and up to three more.
+pub fn packed(kind: u64, a: u16, b: u16, c: u32) -> u64 {
+    kind << 56 ^ u64::from(a) << 40 ^ u64::from(b) << 24 ^ u64::from(c)
 }
 
-fn line(text: &mut String, plan: &Plan, at: Time, happened: Happened) {
-    let name = |node: u16| plan.name(node.into());
+fn line<H: Happening>(text: &mut String, plan: &H::Plan, at: Time, happened: H) {
     let (seconds, nanos) = (at.as_nanos() / 1_000_000_000, at.as_nanos() % 1_000_000_000);
-    let written = write!(text, "{seconds:4}.{nanos:09} ").and_then(|()| match happened {
-        Happened::Sent { from, to, size, mark } => {
-            write!(text, "{} sends {} {size} bytes {mark:016x}", name(from), name(to))
-        }
-        Happened::Stray { from, size } => write!(text, "{} sends nobody {size} bytes", name(from)),
-        Happened::Arrived { to, size } => write!(text, "{} gets {size} bytes", name(to)),
-        Happened::Refused { to, why } => write!(text, "{} drops it: {why}", name(to)),
-        Happened::NotThere { size } => write!(text, "nobody is there for {size} bytes"),
-        Happened::Turn { user, number, taken: true } => write!(text, "user {user} sends {number}"),
-        Happened::Turn { user, number, taken: false } => {
-            write!(text, "user {user} cannot send {number}")
-        }
-        Happened::Outside { user, number } => write!(text, "{number} of user {user} arrives"),
-        Happened::Reply { user, number, taken: true } => {
-            write!(text, "{number} of user {user} is answered")
-        }
-        Happened::Reply { user, number, taken: false } => {
-            write!(text, "{number} of user {user} is answered, but its exit takes no answer")
-        }
-        Happened::Answered { user, number } => {
-            write!(text, "user {user} gets the answer to {number}")
-        }
-        Happened::Notice { node, user } => write!(text, "{} has news for user {user}", name(node)),
-        Happened::Gone { node } => write!(text, "{} closes a socket", name(node)),
-        Happened::Begins { fault } => {
-            write!(text, "fault {fault} begins: {}", plan.faults[usize::from(fault)])
-        }
-        Happened::Ends { fault } => {
-            write!(text, "fault {fault} ends: {}", plan.faults[usize::from(fault)])
-        }
-        Happened::Closed => write!(text, "all applications close"),
-    });
-    written.expect("a string takes everything");
+    let written = write!(text, "{seconds:4}.{nanos:09} ");
+    written.and_then(|()| happened.tell(plan, text)).expect("a string takes everything");
     text.push('\n');
 }

@@ -4,15 +4,14 @@ use std::fmt;
 
 use mixing::Time;
 
-use crate::checks::Broken;
-use crate::plan::Plan;
+use crate::planned::{Breach, Planned};
 
 /// How a world ended.
-pub struct Report {
+pub struct Report<P: Planned> {
     /// The world.
-    pub plan: Plan,
+    pub plan: P,
     /// The first broken check, if one broke.
-    pub broken: Option<Broken>,
+    pub broken: Option<P::Broken>,
     /// When it ended.
     pub at: Time,
     /// The log around the broken check.
@@ -21,35 +20,36 @@ pub struct Report {
     pub sum: u64,
     /// Lines of the log.
     pub events: u64,
-    /// Cells on all links.
-    pub cells: u64,
-    /// Datagrams that applications sent.
-    pub sent: u64,
-    /// Those of them that were answered.
-    pub answered: u64,
+    /// What was counted, with names.
+    pub counts: Vec<(&'static str, u64)>,
     /// All lines of the log, if they were kept.
     pub log: Option<String>,
 }
 
-impl Report {
+impl<P: Planned> Report<P> {
     /// Whether all checks held.
     pub fn is_clean(&self) -> bool {
         self.broken.is_none()
     }
+
+    /// One of the counts; 0 if nothing of that name was counted.
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+    }
 }
 
-impl fmt::Display for Report {
+impl<P: Planned> fmt::Display for Report<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {}", self.plan.seed, self.plan.summary())?;
-        for (number, fault) in self.plan.faults.iter().enumerate() {
+        writeln!(f, "seed {}: {}", self.plan.seed(), self.plan.summary())?;
+        for (number, fault) in self.plan.faults().iter().enumerate() {
             writeln!(f, "  fault {number}: {fault}")?;
         }
         let Some(broken) = &self.broken else {
-            return writeln!(
-                f,
-                "  clean: {} datagrams sent, {} answered, {} cells, log {:016x}",
-                self.sent, self.answered, self.cells, self.sum
-            );
+            write!(f, "  clean: ")?;
+            for (name, count) in &self.counts {
+                write!(f, "{name} {count}, ")?;
+            }
+            return writeln!(f, "log {:016x}", self.sum);
         };
         let at = self.at.as_nanos() as f64 / 1e9;
         writeln!(f, "  check {} broke at {at:.3} s: {}", broken.check(), broken.tell(&self.plan))?;

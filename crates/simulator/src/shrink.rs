@@ -1,6 +1,6 @@
 //! The smallest part of a world that still breaks the same way.
 //!
-//! Leaves out faults, then users, then time, each as long as the same check still breaks. What is
+//! Of either system. Leaves out faults, then users, then time, each as long as the same check still breaks. What is
 //! left out is said in a word that the command takes back, so that the small world can be run by
 //! anybody: `--without f0,f3,u2,t12000`.
 
@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::planned::{Breach, Planned};
 use crate::report::Report;
 
 /// What is left out of a drawn world.
@@ -23,30 +23,21 @@ pub struct Less {
 }
 
 impl Less {
-    /// A plan without what is left out. Users keep their numbers: those left out never start.
-    pub fn of(&self, mut plan: Plan) -> Plan {
-        for user in &self.users {
-            if let Some(user) = plan.users.get_mut(*user) {
-                (user.starts, user.absent) = (Duration::ZERO, true);
-            }
-        }
-        let mut number = 0;
-        plan.faults.retain(|_| {
-            number += 1;
-            !self.faults.contains(&(number - 1))
-        });
+    /// A plan without what is left out.
+    pub fn of<P: Planned>(&self, mut plan: P) -> P {
+        plan.leave_out(&self.faults, &self.users);
         if let Some(ends) = self.ends {
-            plan.last(ends.min(plan.ends));
+            plan.last(ends.min(plan.ends()));
         }
         plan
     }
 
-    fn tries(&self, plan: &Plan) -> Vec<Less> {
+    fn tries(&self, plan: &impl Planned) -> Vec<Less> {
         let mut tries = Vec::new();
         let faults: Vec<usize> =
-            (0..plan.faults.len()).filter(|fault| !self.faults.contains(fault)).collect();
+            (0..plan.faults().len()).filter(|fault| !self.faults.contains(fault)).collect();
         let users: Vec<usize> =
-            (0..plan.users.len()).filter(|user| !self.users.contains(user)).collect();
+            (0..plan.users()).filter(|user| !self.users.contains(user)).collect();
         // Halves first, then one by one.
         for half in [&faults[..faults.len() / 2], &faults[faults.len() / 2..]] {
             tries.push(Less { faults: [&self.faults, half].concat(), ..self.clone() });
@@ -62,7 +53,7 @@ impl Less {
                 tries.push(Less { users: [&self.users[..], &[user]].concat(), ..self.clone() });
             }
         }
-        let ends = self.ends.unwrap_or(plan.ends);
+        let ends = self.ends.unwrap_or(plan.ends());
         for part in [0.5, 0.75, 0.9] {
             let ends = Duration::from_millis(ends.mul_f64(part).as_millis() as u64);
             tries.push(Less { ends: Some(ends), ..self.clone() });
@@ -74,12 +65,12 @@ impl Less {
 
 /// Shrinks a broken world: at most `runs` further runs. Returns what can be left out, and the
 /// report of the smallest world that breaks the same way.
-pub fn shrink(
-    broken: Report,
-    drawn: &Plan,
+pub fn shrink<P: Planned>(
+    broken: Report<P>,
+    drawn: &P,
     mut runs: usize,
-    run: impl Fn(Plan) -> Report,
-) -> (Less, Report) {
+    run: impl Fn(P) -> Report<P>,
+) -> (Less, Report<P>) {
     let (mut less, mut smallest) = (Less::default(), broken);
     'again: loop {
         for further in less.tries(drawn) {

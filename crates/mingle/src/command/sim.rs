@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use simulator::shrink::{Less, shrink};
-use simulator::{Plan, Profile, Report, World};
+use simulator::{Breach, Planned, Report, chain};
 
 use super::say;
 use crate::Error;
@@ -23,8 +23,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// What kind of worlds: faults, calm, storm, restarts, hours or voice
-    #[arg(long, value_name = "NAME", default_value = "faults", value_parser = profile)]
-    profile: Profile,
+    #[arg(long, value_name = "NAME", default_value = "faults")]
+    profile: String,
     /// Leave a part of the world out: f, u or t with a number for a fault, a user or the
     /// milliseconds after which the users stop
     #[arg(long, value_name = "PARTS", default_value = "")]
@@ -40,31 +40,30 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-fn profile(name: &str) -> Result<Profile, String> {
-    let found = Profile::ALL.iter().find(|(known, _)| *known == name);
-    let names = || Profile::ALL.map(|(name, _)| name).join(", ");
-    found.map(|(_, profile)| *profile).ok_or_else(|| format!("the profiles are {}", names()))
-}
-
 /// How often a broken world is run again to find its smallest part.
 const SHRINK_RUNS: usize = 200;
 /// How often progress is said, in worlds.
 const PROGRESS_EVERY: u64 = 100;
 
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
+    worlds::<chain::Plan>(arguments)
+}
+
+fn worlds<P: Planned>(arguments: &Arguments) -> Result<(), Error> {
+    let profile = profile::<P>(&arguments.profile)?;
     let clock = Clock::start();
     let (start, mut sent) = (clock.now().time, Duration::ZERO);
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.count) {
-        let mut drawn = Plan::draw(seed, arguments.profile);
+        let mut drawn = P::draw(seed, profile);
         if let Some(duration) = arguments.duration {
             drawn.last(duration);
         }
-        let run = |plan: Plan| World::new(plan, None, arguments.log).run();
+        let run = |plan: P| plan.run(arguments.log);
         let report = run(arguments.without.of(drawn.clone()));
-        sent += report.plan.ends;
+        sent += report.plan.ends();
         print(arguments, &report);
         if let Some(broken) = &report.broken {
-            let why = broken.tell(&report.plan).to_string();
+            let why = broken.tell(&report.plan);
             let again = again(arguments, seed, &arguments.without);
             say(&format!("again: {again}\n"));
             if !arguments.no_shrink && arguments.without == Less::default() {
@@ -92,9 +91,17 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
+fn profile<P: Planned>(name: &str) -> Result<P::Profile, Error> {
+    let found = P::PROFILES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, profile)| *profile).ok_or_else(|| {
+        let names: Vec<_> = P::PROFILES.iter().map(|(name, _)| *name).collect();
+        Error::Usage(format!("the profiles of {} are {}", P::SYSTEM, names.join(", ")))
+    })
+}
+
 /// The command that brings a world back.
 fn again(arguments: &Arguments, seed: u64, less: &Less) -> String {
-    let mut command = format!("mingle sim --profile {} --seed {seed}", arguments.profile.name());
+    let mut command = format!("mingle sim --profile {} --seed {seed}", arguments.profile);
     if let Some(duration) = arguments.duration {
         command += &format!(" --duration {}ms", duration.as_millis());
     }
@@ -104,24 +111,24 @@ fn again(arguments: &Arguments, seed: u64, less: &Less) -> String {
     command
 }
 
-fn print(arguments: &Arguments, report: &Report) {
+fn print<P: Planned>(arguments: &Arguments, report: &Report<P>) {
     if let Some(log) = &report.log {
         say(log);
     }
     if arguments.json {
         let broken = report.broken.as_ref();
-        let line = json!({
-            "seed": report.plan.seed,
-            "profile": report.plan.profile.name(),
+        let mut line = json!({
+            "seed": report.plan.seed(),
+            "profile": report.plan.profile_name(),
             "clean": report.is_clean(),
             "check": broken.map(|broken| broken.check()),
-            "broken": broken.map(|broken| broken.tell(&report.plan).to_string()),
-            "seconds": report.plan.ends.as_secs_f64(),
-            "sent": report.sent,
-            "answered": report.answered,
-            "cells": report.cells,
+            "broken": broken.map(|broken| broken.tell(&report.plan)),
+            "seconds": report.plan.ends().as_secs_f64(),
             "log": format!("{:016x}", report.sum),
         });
+        for (name, count) in &report.counts {
+            line[*name] = json!(count);
+        }
         say(&format!("{line}\n"));
     } else if arguments.count == 1 || !report.is_clean() {
         say(&report.to_string());

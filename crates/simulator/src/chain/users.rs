@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use datagram::{Destination, Host};
 use mixing::Time;
 
-use crate::plan::{Plan, User};
+use crate::chain::plan::{Plan, User};
 
 /// What one application sent and got.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 //!
 //! The core is the one that the program runs, without a switch. A node that crashes loses it and
 //! with it all that was in memory; what it has on disk (its identity and the network list) is in
-//! the [`Plan`](crate::plan::Plan).
+//! the [`Plan`](crate::chain::plan::Plan).
 
 use std::net::SocketAddr;
 

@@ -13,8 +13,8 @@
 //!
 //! What timing and counts reveal is not asked here.
 
-use crate::checks::Broken;
-use crate::plan::Plan;
+use crate::chain::checks::Broken;
+use crate::chain::plan::Plan;
 
 /// The watcher of one world.
 pub struct Observer {

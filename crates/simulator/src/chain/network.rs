@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mixing::Chance;
 
-use crate::fault::{What, Wire};
-use crate::plan::Plan;
+use crate::chain::fault::{What, Wire};
+use crate::chain::plan::Plan;
 
 /// The wires of a world.
 pub struct Wires {

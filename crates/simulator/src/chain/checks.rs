@@ -5,15 +5,14 @@
 //!    nothing is lost.
 //! 3. [`rest`]: no node spins or answers with more than it was given, and when all applications
 //!    have closed every table has its resting size.
-//! 4. [`crate::observer`]: on every link one size per class, nothing that recurs elsewhere.
+//! 4. [`crate::chain::observer`]: on every link one size per class, nothing that recurs elsewhere.
 
 pub mod delivery;
 pub mod recovery;
 pub mod rest;
 
-use std::fmt;
-
-use crate::plan::Plan;
+use crate::Breach;
+use crate::chain::plan::Plan;
 
 /// A check that did not hold.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,9 +32,10 @@ pub enum Broken {
     Uneven { from: usize, to: Option<usize>, place: usize, odds: u64 },
 }
 
-impl Broken {
-    /// The number of the check.
-    pub fn check(&self) -> u8 {
+impl Breach for Broken {
+    type Plan = Plan;
+
+    fn check(&self) -> u8 {
         match self {
             Broken::NeverSent { .. }
             | Broken::Altered { .. }
@@ -47,63 +47,49 @@ impl Broken {
         }
     }
 
-    /// Whether two worlds broke the same way, whatever the numbers.
-    pub fn is_like(&self, other: &Broken) -> bool {
+    fn is_like(&self, other: &Broken) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// The sentence for people.
-    pub fn tell<'a>(&'a self, plan: &'a Plan) -> Told<'a> {
-        Told { broken: self, plan }
-    }
-}
-
-/// A broken check with the names of its world.
-pub struct Told<'a> {
-    broken: &'a Broken,
-    plan: &'a Plan,
-}
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |node: usize| self.plan.name(node);
+    fn tell(&self, plan: &Plan) -> String {
+        let name = |node: usize| plan.name(node);
         let link = |(from, to): (usize, usize)| format!("{} to {}", name(from), name(to));
-        match self.broken {
-            Broken::NeverSent { what } => write!(f, "{what} was delivered that nobody sent"),
+        match self {
+            Broken::NeverSent { what } => format!("{what} was delivered that nobody sent"),
             Broken::Altered { what, user, number } => {
-                write!(f, "{what} {number} of user {user} was delivered with other bytes")
+                format!("{what} {number} of user {user} was delivered with other bytes")
             }
             Broken::Twice { what, user, number } => {
-                write!(f, "{what} {number} of user {user} was delivered twice")
+                format!("{what} {number} of user {user} was delivered twice")
             }
             Broken::WrongPlace { what, user, number } => {
-                write!(f, "{what} {number} of user {user} was delivered in the wrong place")
+                format!("{what} {number} of user {user} was delivered in the wrong place")
             }
             Broken::NotServed { user, within } => {
-                write!(f, "user {user} was not served within {within} s after the last fault")
+                format!("user {user} was not served within {within} s after the last fault")
             }
             Broken::LostInPeace { user, number, lost } => {
-                write!(f, "{lost} of user {user} were lost without any fault, first {number}")
+                format!("{lost} of user {user} were lost without any fault, first {number}")
             }
             Broken::Restless { node, what, is, rests_at } => {
-                write!(f, "{} rests with {is} {what} instead of {rests_at}", name(*node))
+                format!("{} rests with {is} {what} instead of {rests_at}", name(*node))
             }
-            Broken::Spins { node } => write!(f, "{} wants to be woken without end", name(*node)),
+            Broken::Spins { node } => format!("{} wants to be woken without end", name(*node)),
             Broken::Amplifies { node, sent, given } => {
-                write!(f, "{} sent a stranger {sent} bytes for {given}", name(*node))
+                format!("{} sent a stranger {sent} bytes for {given}", name(*node))
             }
             Broken::Size { from, to, size } => {
-                write!(f, "{}: {size} bytes is no size of this link", link((*from, *to)))
+                format!("{}: {size} bytes is no size of this link", link((*from, *to)))
             }
             Broken::Repeated { here, there } => {
-                write!(f, "the same bytes on {} and on {}", link(*here), link(*there))
+                format!("the same bytes on {} and on {}", link(*here), link(*there))
             }
             Broken::Uneven { from, to, place, odds } => {
                 let whose = to.map_or_else(
                     || format!("{}, in against out", name(*from)),
                     |to| link((*from, to)),
                 );
-                write!(f, "{whose}: byte {place} of the head is no noise (chi-squared {odds})")
+                format!("{whose}: byte {place} of the head is no noise (chi-squared {odds})")
             }
         }
     }

@@ -10,8 +10,10 @@ use datagram::{Class, ClassSettings, Destination, Limits, Network, Role, Tier};
 use mixing::keys::IdentityKey;
 use mixing::{Chance, Strategy};
 
-use crate::draw;
-use crate::fault::Fault;
+use crate::chain::checks::Broken;
+use crate::chain::fault::Fault;
+use crate::chain::{World, draw};
+use crate::{Planned, Report};
 
 /// What kind of worlds are drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,21 +34,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// All profiles with their names.
-    pub const ALL: [(&'static str, Profile); 6] = [
-        ("faults", Profile::Faults),
-        ("calm", Profile::Calm),
-        ("storm", Profile::Storm),
-        ("restarts", Profile::Restarts),
-        ("hours", Profile::Hours),
-        ("voice", Profile::Voice),
-    ];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        Profile::ALL.iter().find(|(_, profile)| *profile == self).map_or("", |(name, _)| name)
-    }
-
     /// How soon after the last fault every user must be served again.
     pub fn recovery(self) -> Duration {
         match self {
@@ -109,11 +96,6 @@ pub struct User {
 }
 
 impl Plan {
-    /// Draws a world.
-    pub fn draw(seed: u64, profile: Profile) -> Plan {
-        draw::plan(seed, profile)
-    }
-
     /// How many nodes the network list has.
     pub fn listed(&self) -> usize {
         self.tiers.iter().sum::<usize>() + self.exits
@@ -124,7 +106,7 @@ impl Plan {
         self.listed() + self.entries
     }
 
-    /// The tier of a node: 0 for an entry, [`crate::node::EXIT`] for an exit.
+    /// The tier of a node: 0 for an entry, [`crate::chain::node::EXIT`] for an exit.
     pub fn tier(&self, node: usize) -> u8 {
         let mut first = 0;
         for (tier, count) in (1u8..).zip(&self.tiers) {
@@ -133,7 +115,7 @@ impl Plan {
             }
             first += count;
         }
-        if node < self.listed() { crate::node::EXIT } else { 0 }
+        if node < self.listed() { crate::chain::node::EXIT } else { 0 }
     }
 
     /// Where a node is at the beginning.
@@ -146,7 +128,7 @@ impl Plan {
     pub fn name(&self, node: usize) -> String {
         match self.tier(node) {
             0 => format!("entry-{}", node - self.listed() + 1),
-            crate::node::EXIT => format!("exit-{}", node + self.exits + 1 - self.listed()),
+            crate::chain::node::EXIT => format!("exit-{}", node + self.exits + 1 - self.listed()),
             tier => {
                 let before: usize = self.tiers[..usize::from(tier) - 1].iter().sum();
                 format!("mix-{tier}-{}", node - before + 1)
@@ -160,7 +142,7 @@ impl Plan {
             name: self.name(node),
             identity: self.identity(node).identity(),
             role: match self.tier(node) {
-                crate::node::EXIT => Role::Exit,
+                crate::chain::node::EXIT => Role::Exit,
                 tier => Role::Mix(Tier::new(tier).expect("a plan has one to five tiers")),
             },
             address: self.address(node),
@@ -190,33 +172,11 @@ impl Plan {
     /// When the last fault is over and all users have started.
     pub fn quiet_from(&self) -> Duration {
         let tail = |fault: &Fault| match fault.what {
-            crate::fault::What::Replays(_, _, after) => fault.until + after,
+            crate::chain::fault::What::Replays(_, _, after) => fault.until + after,
             _ => fault.until,
         };
         let faults = self.faults.iter().map(tail);
         faults.chain(self.users.iter().map(|user| user.starts)).max().unwrap_or_default()
-    }
-
-    /// Lets the users send for so long, but never less than recovery needs.
-    pub fn last(&mut self, lasts: Duration) {
-        let least = self.quiet_from() + self.profile.recovery() + Duration::from_secs(2);
-        self.ends = lasts.max(least);
-    }
-
-    /// One sentence about the world.
-    pub fn summary(&self) -> String {
-        format!(
-            "{} tiers {:?}, {} exits, {} entries, {} users, {} faults, {:.1} s, small {}, large {}",
-            self.tiers.len(),
-            self.tiers,
-            self.exits,
-            self.entries,
-            self.users.len(),
-            self.faults.len(),
-            self.ends.as_secs_f64(),
-            self.small.strategy,
-            self.large.strategy,
-        )
     }
 
     /// A world of voice: for the speed of the simulator and of the cores in it.
@@ -249,6 +209,82 @@ impl Plan {
             faults: Vec::new(),
             ends: lasts,
         }
+    }
+}
+
+impl Planned for Plan {
+    type Profile = Profile;
+    type Broken = Broken;
+
+    const SYSTEM: &'static str = "chain";
+    const PROFILES: &'static [(&'static str, Profile)] = &[
+        ("faults", Profile::Faults),
+        ("calm", Profile::Calm),
+        ("storm", Profile::Storm),
+        ("restarts", Profile::Restarts),
+        ("hours", Profile::Hours),
+        ("voice", Profile::Voice),
+    ];
+
+    fn draw(seed: u64, profile: Profile) -> Plan {
+        draw::plan(seed, profile)
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{} tiers {:?}, {} exits, {} entries, {} users, {} faults, {:.1} s, small {}, large {}",
+            self.tiers.len(),
+            self.tiers,
+            self.exits,
+            self.entries,
+            self.users.len(),
+            self.faults.len(),
+            self.ends.as_secs_f64(),
+            self.small.strategy,
+            self.large.strategy,
+        )
+    }
+
+    fn faults(&self) -> Vec<String> {
+        self.faults.iter().map(ToString::to_string).collect()
+    }
+
+    fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    fn ends(&self) -> Duration {
+        self.ends
+    }
+
+    fn last(&mut self, lasts: Duration) {
+        let least = self.quiet_from() + self.profile.recovery() + Duration::from_secs(2);
+        self.ends = lasts.max(least);
+    }
+
+    fn leave_out(&mut self, faults: &[usize], users: &[usize]) {
+        for user in users {
+            if let Some(user) = self.users.get_mut(*user) {
+                (user.starts, user.absent) = (Duration::ZERO, true);
+            }
+        }
+        let mut number = 0;
+        self.faults.retain(|_| {
+            number += 1;
+            !faults.contains(&(number - 1))
+        });
+    }
+
+    fn run(self, log: bool) -> Report<Plan> {
+        World::new(self, None, log).run()
     }
 }
 

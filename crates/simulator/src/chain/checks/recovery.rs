@@ -3,9 +3,9 @@
 
 use mixing::Time;
 
-use crate::checks::Broken;
-use crate::plan::Plan;
-use crate::users::Account;
+use crate::chain::checks::Broken;
+use crate::chain::plan::Plan;
+use crate::chain::users::Account;
 
 /// Judges all applications when they have stopped and what was under way has arrived.
 ///

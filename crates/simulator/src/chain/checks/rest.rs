@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::checks::Broken;
-use crate::node::{EXIT, Node};
-use crate::plan::Plan;
+use crate::chain::checks::Broken;
+use crate::chain::node::{EXIT, Node};
+use crate::chain::plan::Plan;
 
 /// How long after the last application closed a node must be at rest: longer than it keeps a
 /// channel whose client vanished.

@@ -7,10 +7,10 @@ use datagram::{Effect, Entry, Exit, Mix, Outbox, Policy};
 use mixing::{Now, Time};
 
 use super::World;
+use crate::chain::log::Happened;
+use crate::chain::node::{Core, EXIT, Node};
+use crate::chain::queue::Event;
 use crate::clock::Clock;
-use crate::log::Happened;
-use crate::node::{Core, EXIT, Node};
-use crate::queue::Event;
 
 /// How soon after one wake the next may be: the precision of a machine that waits.
 const WAKE_AGAIN: Duration = Duration::from_micros(50);

@@ -7,10 +7,10 @@ use datagram::{Association, Flow, Question};
 use mixing::Time;
 
 use super::World;
-use crate::checks::delivery;
-use crate::log::Happened;
-use crate::queue::Event;
-use crate::users::{Label, Progress, address_of, resolved};
+use crate::chain::checks::delivery;
+use crate::chain::log::Happened;
+use crate::chain::queue::Event;
+use crate::chain::users::{Label, Progress, address_of, resolved};
 
 /// How long a destination takes to answer, and a question about a name.
 const ANSWER_AFTER: Duration = Duration::from_millis(15);

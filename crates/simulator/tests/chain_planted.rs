@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mixing::Time;
-use simulator::checks::Broken;
-use simulator::planted::Mistake;
+use simulator::chain::checks::Broken;
+use simulator::chain::planted::Mistake;
+use simulator::chain::{Plan, Profile, Report, World};
 use simulator::shrink::shrink;
-use simulator::{Plan, Profile, Report, World};
+use simulator::{Breach, Planned};
 
 /// Two mixes, an exit and two users of one entry: no choice of chains, so that node 0 is the first
 /// mix, 1 the second, 2 the exit and 3 the entry.
@@ -92,7 +93,10 @@ fn without_a_mistake_the_world_is_clean() {
     impl Mistake for Nothing {}
     let report = with(Nothing);
     assert!(report.is_clean(), "{report}");
-    assert!(report.sent > 500 && report.answered == report.sent, "{report}");
+    assert!(
+        report.count("sent") > 500 && report.count("answered") == report.count("sent"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -301,10 +305,10 @@ fn a_reflector_is_found() {
         }
     }
     let mut plan = plan();
-    plan.faults.push(simulator::fault::Fault {
+    plan.faults.push(simulator::chain::fault::Fault {
         from: Duration::ZERO,
         until: Duration::from_secs(4),
-        what: simulator::fault::What::Strays(simulator::fault::Wire::All, 1_000),
+        what: simulator::chain::fault::What::Strays(simulator::chain::fault::Wire::All, 1_000),
     });
     plan.ends = Duration::from_secs(25);
     let report = World::new(plan.clone(), None, false).run();
@@ -328,15 +332,15 @@ fn a_broken_world_shrinks_to_what_breaks_it() {
     for number in 0..8 {
         let from = Duration::from_secs(3) + Duration::from_millis(10 * number);
         let what = match number {
-            5 => simulator::fault::What::Crash(SECOND),
-            _ => simulator::fault::What::Stall(FIRST),
+            5 => simulator::chain::fault::What::Crash(SECOND),
+            _ => simulator::chain::fault::What::Stall(FIRST),
         };
-        drawn.faults.push(simulator::fault::Fault { from, until: from * 2, what });
+        drawn.faults.push(simulator::chain::fault::Fault { from, until: from * 2, what });
     }
     drawn.ends = Duration::from_secs(60);
     let run = |plan: Plan| {
-        let crashes = |fault: &simulator::fault::Fault| {
-            matches!(fault.what, simulator::fault::What::Crash(_))
+        let crashes = |fault: &simulator::chain::fault::Fault| {
+            matches!(fault.what, simulator::chain::fault::What::Crash(_))
         };
         let mistake = Deaf(plan.faults.iter().any(crashes));
         World::new(plan, Some(Box::new(mistake)), false).run()

@@ -18,18 +18,19 @@ use std::time::Duration;
 use datagram::{Association, Flow, Network, Outbox, Question};
 use mixing::{Chance, Time};
 
-use crate::checks::rest::{REST_AFTER, Strangers, WAKES_MAX};
-use crate::checks::{Broken, recovery, rest};
-use crate::fault::What;
-use crate::log::{Happened, Log};
-use crate::network::Wires;
-use crate::node::Node;
-use crate::observer::Observer;
-use crate::plan::Plan;
-use crate::planted::Mistake;
-use crate::queue::{Event, Queue};
+use crate::chain::checks::rest::{REST_AFTER, Strangers, WAKES_MAX};
+use crate::chain::checks::{Broken, recovery, rest};
+use crate::chain::fault::What;
+use crate::chain::log::Happened;
+use crate::chain::network::Wires;
+use crate::chain::node::Node;
+use crate::chain::observer::Observer;
+use crate::chain::plan::Plan;
+use crate::chain::planted::Mistake;
+use crate::chain::queue::{Event, Queue};
+use crate::chain::users::Account;
+use crate::log::Log;
 use crate::report::Report;
-use crate::users::Account;
 
 /// A world that runs.
 pub struct World {
@@ -57,7 +58,7 @@ pub struct World {
     strangers: Strangers,
     mistake: Option<Box<dyn Mistake>>,
     chance: Chance,
-    log: Log,
+    log: Log<Happened>,
     out: Outbox,
     broken: Option<Broken>,
     closed: bool,
@@ -119,7 +120,7 @@ impl World {
     }
 
     /// Lets the world run to its end, or to the first broken check.
-    pub fn run(mut self) -> Report {
+    pub fn run(mut self) -> Report<Plan> {
         let end = Time::ZERO + self.plan.ends + DRAIN + REST_AFTER;
         while self.broken.is_none() {
             match self.queue.pop() {
@@ -257,18 +258,18 @@ impl World {
         }
     }
 
-    fn report(self) -> Report {
+    fn report(self) -> Report<Plan> {
         let tail =
             if self.broken.is_some() { self.log.tail(&self.plan, 60) } else { String::new() };
+        let sent = self.accounts.iter().map(|account| account.sent.len() as u64).sum();
+        let answered = self.accounts.iter().map(Account::answered).sum();
         Report {
             broken: self.broken,
             at: self.now,
             tail,
             sum: self.log.sum(),
             events: self.log.events(),
-            cells: self.observer.cells(),
-            sent: self.accounts.iter().map(|account| account.sent.len() as u64).sum(),
-            answered: self.accounts.iter().map(Account::answered).sum(),
+            counts: vec![("sent", sent), ("answered", answered), ("cells", self.observer.cells())],
             log: self.log.full(),
             plan: self.plan,
         }

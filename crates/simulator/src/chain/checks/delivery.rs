@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::checks::Broken;
-use crate::plan::Plan;
-use crate::users::{Account, Label, resolved};
+use crate::chain::checks::Broken;
+use crate::chain::plan::Plan;
+use crate::chain::users::{Account, Label, resolved};
 
 const DATAGRAM: &str = "datagram";
 const REPLY: &str = "reply";

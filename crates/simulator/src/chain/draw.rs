@@ -6,8 +6,8 @@ use std::time::Duration;
 use datagram::{Class, ClassSettings, Destination, Host, Limits};
 use mixing::Chance;
 
-use crate::fault::{Fault, Kind, What, Wire};
-use crate::plan::{Plan, Profile, User, strategy};
+use crate::chain::fault::{Fault, Kind, What, Wire};
+use crate::chain::plan::{Plan, Profile, User, strategy};
 
 /// Draws the world of a seed.
 pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {
@@ -100,7 +100,7 @@ fn users(plan: &mut Plan, chance: &mut Chance) {
         .collect();
 }
 
-/// A destination of the made-up Internet; what it answers is in [`crate::users`].
+/// A destination of the made-up Internet; what it answers is in [`crate::chain::users`].
 pub(crate) fn destination(number: u64, by_name: bool) -> Destination {
     let last = number as u8 + 1;
     let host = match (by_name, number % 3) {
@@ -175,7 +175,7 @@ fn neighbours(plan: &Plan, chance: &mut Chance) -> (usize, usize) {
         let b = chance.below(plan.nodes() as u64) as usize;
         let last = plan.tiers.len() as u8;
         let linked = match (plan.tier(a), plan.tier(b)) {
-            (crate::node::EXIT, tier) | (tier, crate::node::EXIT) => tier == last,
+            (crate::chain::node::EXIT, tier) | (tier, crate::chain::node::EXIT) => tier == last,
             (one, other) => one.abs_diff(other) == 1,
         };
         if linked {

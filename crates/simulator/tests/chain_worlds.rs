@@ -3,7 +3,8 @@
 //! A world that broke and was mended is kept here by its seed as long as the drawing of worlds
 //! does not change; what it showed has a test of its own in `datagram`.
 
-use simulator::{Plan, Profile, Report, World, run};
+use simulator::Planned;
+use simulator::chain::{Plan, Profile, Report, World, run};
 
 /// Runs worlds and fails with the report of the first broken one.
 fn all_hold(profile: Profile, seeds: std::ops::Range<u64>) {
@@ -53,7 +54,7 @@ fn keeping_the_log_changes_nothing() {
 #[test]
 fn worlds_have_faults_of_every_kind_and_some_have_only_one() {
     let plans: Vec<Plan> = (0..400).map(|seed| Plan::draw(seed, Profile::Faults)).collect();
-    let kind = |fault: &simulator::fault::Fault| std::mem::discriminant(&fault.what);
+    let kind = |fault: &simulator::chain::fault::Fault| std::mem::discriminant(&fault.what);
     let kinds: std::collections::BTreeSet<String> = plans
         .iter()
         .flat_map(|plan| &plan.faults)
