@@ -10,7 +10,7 @@ use money::embedded::{AccountState, Call, Era, PERIOD_MAX, Transaction};
 use money::{Account, AccountKey, Amount, Reference, Slot};
 use serde::de::DeserializeOwned;
 
-use crate::wire::{AccountSays, BlockSays, Head, RefusalSays, Taken};
+use crate::wire::{AccountSays, BlocksSay, Head, RefusalSays, Taken};
 use crate::{AccountBlock, BlockName, Error, Order, SignedOrder};
 
 /// A connection to an embedded ledger.
@@ -32,11 +32,18 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let http = reqwest::Client::builder().timeout(TIME_OUT).no_proxy().build();
-        let http = http.map_err(|_| Error::Unreachable)?;
+        let http = reqwest::Client::builder().no_proxy().build();
+        Self::connect_with(http.map_err(|_| Error::Unreachable)?, url).await
+    }
+
+    /// As [`Self::connect`], over the caller's HTTP client, which may go through a proxy.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn connect_with(http: reqwest::Client, url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         let mut client = Self { http, url, genesis: [0; 32] };
-        let head: Head = client.get("/head").await?.ok_or(Error::Unreadable)?;
+        let head: Head = client.get("/head").await?;
         client.genesis = head.read()?.0;
         Ok(client)
     }
@@ -51,7 +58,7 @@ impl Client {
     /// # Errors
     /// [`Error::OtherLedger`] if it is not this connection's ledger any more, and as below.
     pub async fn final_head(&self) -> Result<BlockName, Error> {
-        let head: Head = self.get("/head").await?.ok_or(Error::Unreadable)?;
+        let head: Head = self.get("/head").await?;
         let (genesis, name) = head.read()?;
         if genesis == self.genesis { Ok(name) } else { Err(Error::OtherLedger) }
     }
@@ -74,23 +81,30 @@ impl Client {
     }
 
     async fn says(&self, account: &Account) -> Result<AccountSays, Error> {
-        self.get(&format!("/account/{account}")).await?.ok_or(Error::Unreadable)
+        self.get(&format!("/account/{account}")).await
     }
 
-    /// What a final block means for an account; nothing if it is not final yet.
+    /// What final blocks from a height on mean for an account, one by one; waits up to `wait` for the
+    /// first, and gives none if none has become final by then.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn block(
+    pub async fn blocks(
         &self,
-        height: u64,
+        from: u64,
         account: &Account,
-    ) -> Result<Option<AccountBlock>, Error> {
-        let says: Option<BlockSays> = self.get(&format!("/block/{height}/{account}")).await?;
-        let block = says.map(BlockSays::read).transpose()?;
-        match block.as_ref().is_some_and(|block| block.height != height) {
-            true => Err(Error::Unreadable),
-            false => Ok(block),
+        wait: Duration,
+    ) -> Result<Vec<AccountBlock>, Error> {
+        let path = format!("/blocks/{from}/{account}?wait={}", wait.as_millis());
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(TIME_OUT + wait);
+        let response = request.send().await.map_err(|_| Error::Unreachable)?;
+        let (genesis, blocks) = read::<BlocksSay>(response).await?.read()?;
+        if genesis != self.genesis {
+            return Err(Error::OtherLedger);
+        }
+        match (from..).zip(&blocks).all(|(height, block)| block.height == height) {
+            true => Ok(blocks),
+            false => Err(Error::Unreadable),
         }
     }
 
@@ -137,17 +151,14 @@ impl Client {
         self.post(&format!("/faucet/{to}/{amount}"), Vec::new()).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
-        let request = self.http.get(format!("{}{path}", self.url));
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(TIME_OUT);
         let response = request.send().await.map_err(|_| Error::Unreachable)?;
-        if response.status() == reqwest::StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        read(response).await.map(Some)
+        read(response).await
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), Error> {
-        let request = self.http.post(format!("{}{path}", self.url)).body(body);
+        let request = self.http.post(format!("{}{path}", self.url)).timeout(TIME_OUT).body(body);
         let response = request.send().await.map_err(|_| Error::Unreachable)?;
         read::<Taken>(response).await.map(|_| ())
     }

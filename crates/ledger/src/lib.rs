@@ -14,6 +14,7 @@ pub mod server;
 mod wire;
 
 use std::fmt;
+use std::time::Duration;
 
 use money::embedded::AccountState;
 use money::{Account, AccountKey, Amount, LedgerTime, Reference, Slot, Transfer};
@@ -116,17 +117,19 @@ impl Connection {
         }
     }
 
-    /// What a final block means for an account; nothing if it is not final yet.
+    /// What final blocks from a height on mean for an account, one by one; waits up to `wait` for the
+    /// first, and gives none if none has become final by then.
     ///
     /// # Errors
     /// As [`Self::final_head`].
-    pub async fn block(
+    pub async fn blocks(
         &self,
-        height: u64,
+        from: u64,
         account: &Account,
-    ) -> Result<Option<AccountBlock>, Error> {
+        wait: Duration,
+    ) -> Result<Vec<AccountBlock>, Error> {
         match self {
-            Self::Embedded(client) => client.block(height, account).await,
+            Self::Embedded(client) => client.blocks(from, account, wait).await,
         }
     }
 

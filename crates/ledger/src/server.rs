@@ -3,7 +3,8 @@
 //! ```text
 //! GET  /head                      genesis, newest block, newest final block
 //! GET  /account/ADDRESS           free, slot, member: at the newest final block
-//! GET  /block/HEIGHT/ADDRESS      what a final block means for an account; 404 if it is not final yet
+//! GET  /blocks/FROM/ADDRESS       what final blocks from a height on mean for an account, at most 256 of them;
+//!      [?wait=MS]                 none if none is final yet, after waiting for one
 //! POST /transaction               a signed transaction in bytes; 200 and its hash, or 422
 //! POST /faucet/ADDRESS/AMOUNT     new money, for tests
 //! ```
@@ -16,26 +17,38 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use money::embedded::{Block, Inherent, Refused, transaction};
 use money::{Account, Amount, Ledger, LedgerTime, Transfer};
+use tokio::sync::watch;
 
 use crate::file::BlockFile;
-use crate::wire::{AccountSays, BlockSays, Head, Name, RefusalSays, Taken, hex};
+use crate::wire::{AccountSays, BlockSays, BlocksSay, Head, Name, RefusalSays, Taken, Wait, hex};
 use crate::{AccountBlock, SpentSlot};
 
 /// A ledger that several connections share.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Ledger>>);
+pub struct Shared {
+    ledger: Arc<Mutex<Ledger>>,
+    /// Height of the newest final block, for those who wait for the next.
+    settled: watch::Sender<u64>,
+}
+
+/// The most blocks in one answer.
+pub const BLOCKS_MAX: usize = 256;
+
+/// The longest that anyone may wait for a block.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 type Answer<T> = Result<Json<T>, (StatusCode, Json<RefusalSays>)>;
 
 impl Shared {
     /// Shares a ledger.
     pub fn new(ledger: Ledger) -> Self {
-        Self(Arc::new(Mutex::new(ledger)))
+        let settled = watch::Sender::new(ledger.final_head().height);
+        Self { ledger: Arc::new(Mutex::new(ledger)), settled }
     }
 
     /// The ledger itself.
@@ -43,7 +56,21 @@ impl Shared {
     /// # Panics
     /// If a thread that had it panicked: its money can no longer be trusted.
     pub fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().expect("a ledger that panicked is not used again")
+        self.ledger.lock().expect("a ledger that panicked is not used again")
+    }
+
+    /// Builds the next block and tells those who wait for it.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn build(&self, time: LedgerTime, file: Option<&mut BlockFile>) -> std::io::Result<()> {
+        let mut ledger = self.lock();
+        ledger.build(time);
+        if let Some(file) = file {
+            file.append(&ledger)?;
+        }
+        self.settled.send_replace(ledger.final_head().height);
+        Ok(())
     }
 
     /// Builds a block every `block_time` until the file fails.
@@ -60,11 +87,7 @@ impl Shared {
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             timer.tick().await;
-            let mut ledger = self.lock();
-            ledger.build(now());
-            if let Some(file) = &mut file {
-                file.append(&ledger)?;
-            }
+            self.build(now(), file.as_mut())?;
         }
     }
 }
@@ -74,7 +97,7 @@ pub fn router(ledger: Shared) -> Router {
     Router::new()
         .route("/head", get(head))
         .route("/account/{address}", get(account))
-        .route("/block/{height}/{address}", get(block))
+        .route("/blocks/{from}/{address}", get(blocks))
         .route("/transaction", post(submit))
         .route("/faucet/{address}/{amount}", post(faucet))
         .layer(DefaultBodyLimit::max(transaction::SIZE_MAX))
@@ -111,15 +134,20 @@ async fn account(State(ledger): State<Shared>, Path(text): Path<String>) -> Answ
     Ok(Json(AccountSays { free: state.free.units(), slot: state.slot.0, member }))
 }
 
-async fn block(
+async fn blocks(
     State(ledger): State<Shared>,
-    Path((height, text)): Path<(u64, String)>,
-) -> Answer<BlockSays> {
+    Path((from, text)): Path<(u64, String)>,
+    Query(Wait { wait }): Query<Wait>,
+) -> Answer<BlocksSay> {
     let account = address(&text)?;
-    match account_block(&ledger.lock(), height, &account) {
-        Some(block) => Ok(Json(BlockSays::of(&block))),
-        None => refuse(StatusCode::NOT_FOUND, "not_final", "no such final block yet".into()),
-    }
+    let mut settled = ledger.settled.subscribe();
+    let wait = Duration::from_millis(wait).min(WAIT_MAX);
+    // What comes too late, or never as the ledger ends, is an empty answer.
+    let _ = tokio::time::timeout(wait, settled.wait_for(|height| *height >= from)).await;
+    let ledger = ledger.lock();
+    let blocks = (from..).take(BLOCKS_MAX).map_while(|at| account_block(&ledger, at, &account));
+    let blocks = blocks.map(|block| BlockSays::of(&block)).collect();
+    Ok(Json(BlocksSay { genesis: hex(&ledger.genesis().hash()), blocks }))
 }
 
 /// What a final block means for an account.

@@ -34,7 +34,21 @@ pub(crate) struct AccountSays {
     pub(crate) member: bool,
 }
 
-/// `GET /block/HEIGHT/ADDRESS`.
+/// How long to wait for a block, in milliseconds.
+#[derive(Deserialize)]
+pub(crate) struct Wait {
+    #[serde(default)]
+    pub(crate) wait: u64,
+}
+
+/// `GET /blocks/FROM/ADDRESS`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BlocksSay {
+    pub(crate) genesis: String,
+    pub(crate) blocks: Vec<BlockSays>,
+}
+
+/// One of them.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct BlockSays {
     pub(crate) height: u64,
@@ -106,6 +120,14 @@ impl Head {
     }
 }
 
+impl BlocksSay {
+    /// The ledger's name and the blocks.
+    pub(crate) fn read(self) -> Result<([u8; 32], Vec<AccountBlock>), Error> {
+        let blocks = self.blocks.into_iter().map(BlockSays::read).collect::<Result<_, _>>()?;
+        Ok((hash(&self.genesis)?, blocks))
+    }
+}
+
 impl BlockSays {
     pub(crate) fn of(block: &AccountBlock) -> Self {
         let all = |transfers: &[Transfer]| transfers.iter().map(TransferSays::of).collect();
@@ -125,7 +147,7 @@ impl BlockSays {
         }
     }
 
-    pub(crate) fn read(self) -> Result<AccountBlock, Error> {
+    fn read(self) -> Result<AccountBlock, Error> {
         let all = |list: Vec<TransferSays>| -> Result<Vec<Transfer>, Error> {
             list.into_iter().map(TransferSays::read).collect()
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ledger::embedded::Client;
 use ledger::file::BlockFile;
-use ledger::server::{Shared, router};
+use ledger::server::{BLOCKS_MAX, Shared, router};
 use ledger::{Connection, Error, Order};
 use money::embedded::{Genesis, Inherent};
 use money::{AccountKey, Amount, Ledger, LedgerTime, Reference, Slot};
@@ -43,7 +43,7 @@ async fn serve(ledger: Ledger) -> (Shared, String) {
 fn build(shared: &Shared, blocks: usize) {
     for _ in 0..blocks {
         let time = shared.lock().head().time.as_millis() + 1_000;
-        shared.lock().build(LedgerTime::from_millis(time));
+        shared.build(LedgerTime::from_millis(time), None).unwrap();
     }
 }
 
@@ -61,18 +61,35 @@ async fn a_payment_is_signed_sent_and_read_back_when_it_is_final() {
     assert_eq!(signed.last, 9);
     connection.submit(&signed.bytes).await.unwrap();
     build(&shared, 1);
-    assert_eq!(connection.block(4, &key(2).account()).await, Ok(None), "not final yet");
+    let blocks = async |name| connection.blocks(4, &key(name).account(), Duration::ZERO).await;
+    assert_eq!(blocks(2).await, Ok(vec![]), "not final yet");
     build(&shared, 2);
-    let seen = connection.block(4, &key(2).account()).await.unwrap().unwrap();
+    let seen = blocks(2).await.unwrap().remove(0);
     assert_eq!(seen.received[0].reference, Some(reference));
     assert_eq!((seen.free, seen.newest), (units(800), 4));
-    let own = connection.block(4, &key(1).account()).await.unwrap().unwrap();
+    let own = blocks(1).await.unwrap().remove(0);
     assert_eq!((own.spent[0].slot, own.spent[0].done), (Slot(0), true));
     assert_eq!(own.spent[0].transfers, seen.received);
     assert_eq!(connection.account(&key(1).account()).await.unwrap().slot, Slot(1));
     assert_eq!(connection.is_member(&key(1).account()).await, Ok(true));
     let refused = connection.submit(&signed.bytes).await;
     assert_eq!(refused, Err(Error::Refused("StaleSlot".into())));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_block_gets_it_when_it_is_final_and_many_at_once() {
+    let (shared, url) = serve(Ledger::new(genesis()).unwrap()).await;
+    let client = Client::connect(&url).await.unwrap();
+    let account = key(1).account();
+    let waits = client.blocks(1, &account, Duration::from_secs(20));
+    let builds = async { build(&shared, 3) };
+    let (blocks, ()) = tokio::join!(waits, builds);
+    assert_eq!(blocks.unwrap().len(), 1, "it did not wait until its time was over");
+    build(&shared, 300);
+    let blocks = client.blocks(1, &account, Duration::ZERO).await.unwrap();
+    assert_eq!((blocks.len(), blocks[0].height), (BLOCKS_MAX, 1));
+    let blocks = client.blocks(257, &account, Duration::ZERO).await.unwrap();
+    assert_eq!(blocks.last().unwrap().height, 301);
 }
 
 #[tokio::test]
@@ -83,7 +100,8 @@ async fn odd_requests_get_a_status_and_a_word() {
         async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap().status().as_u16();
     assert_eq!(status("/head").await, 200);
     assert_eq!(status("/account/nobody").await, 400);
-    assert_eq!(status("/block/-1/x").await, 400);
+    assert_eq!(status("/blocks/-1/x").await, 400);
+    assert_eq!(status("/blocks/1/nobody").await, 400);
     assert_eq!(status("/nothing").await, 404);
     assert_eq!(status("/transaction").await, 405);
     let post = async |body: Vec<u8>| {
@@ -103,6 +121,8 @@ async fn another_ledger_at_the_same_place_is_noticed() {
     other.currency = "other".into();
     *shared.lock() = Ledger::new(other).unwrap();
     assert_eq!(client.final_head().await, Err(Error::OtherLedger));
+    let blocks = client.blocks(0, &key(1).account(), Duration::ZERO).await;
+    assert_eq!(blocks, Err(Error::OtherLedger));
     let nobody = Client::connect("http://127.0.0.1:1").await.err();
     assert_eq!(nobody, Some(Error::Unreachable));
 }
