@@ -10,14 +10,14 @@ use money::embedded::{AccountState, Call, Era, PERIOD_MAX, Transaction};
 use money::{Account, AccountKey, Amount, Reference, Slot};
 use serde::de::DeserializeOwned;
 
-use crate::wire::{AccountSays, BlocksSay, Head, RefusalSays, Taken};
-use crate::{AccountBlock, BlockName, Error, Order, SignedOrder};
+use crate::wire::{AboutSays, AccountSays, BlocksSay, Head, RefusalSays, Taken};
+use crate::{About, AccountBlock, BlockName, Error, Order, SignedOrder};
 
 /// A connection to an embedded ledger.
 pub struct Client {
     http: reqwest::Client,
     url: String,
-    genesis: [u8; 32],
+    about: About,
 }
 
 /// The longest answer that is read, in bytes: a block full of transfers to one account.
@@ -42,15 +42,15 @@ impl Client {
     /// [`Error`].
     pub async fn connect_with(http: reqwest::Client, url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        let mut client = Self { http, url, genesis: [0; 32] };
-        let head: Head = client.get("/head").await?;
-        client.genesis = head.read()?.0;
-        Ok(client)
+        let request = http.get(format!("{url}/about")).timeout(TIME_OUT);
+        let response = request.send().await.map_err(|_| Error::Unreachable)?;
+        let about = read::<AboutSays>(response).await?.read()?;
+        Ok(Self { http, url, about })
     }
 
-    /// The hash of the genesis block, which names the currency.
-    pub fn genesis(&self) -> [u8; 32] {
-        self.genesis
+    /// What this ledger is.
+    pub fn about(&self) -> &About {
+        &self.about
     }
 
     /// The newest final block.
@@ -60,7 +60,7 @@ impl Client {
     pub async fn final_head(&self) -> Result<BlockName, Error> {
         let head: Head = self.get("/head").await?;
         let (genesis, name) = head.read()?;
-        if genesis == self.genesis { Ok(name) } else { Err(Error::OtherLedger) }
+        if genesis == self.about.genesis { Ok(name) } else { Err(Error::OtherLedger) }
     }
 
     /// An account at the newest final block.
@@ -99,7 +99,7 @@ impl Client {
         let request = self.http.get(format!("{}{path}", self.url)).timeout(TIME_OUT + wait);
         let response = request.send().await.map_err(|_| Error::Unreachable)?;
         let (genesis, blocks) = read::<BlocksSay>(response).await?.read()?;
-        if genesis != self.genesis {
+        if genesis != self.about.genesis {
             return Err(Error::OtherLedger);
         }
         match (from..).zip(&blocks).all(|(height, block)| block.height == height) {
@@ -129,7 +129,7 @@ impl Client {
             None => vec![Call::Remark(Reference::new(b"").expect("nothing is short enough"))],
         };
         let era = Era::Mortal { birth: birth.height, hash: birth.hash, period: order.period };
-        let (genesis, sender) = (self.genesis, key.account());
+        let (genesis, sender) = (self.about.genesis, key.account());
         let transaction = Transaction { genesis, sender, slot: order.slot, era, calls };
         let last = birth.height + u64::from(order.period);
         Ok(SignedOrder { bytes: transaction.sign(key), last })

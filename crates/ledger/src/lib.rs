@@ -25,6 +25,23 @@ pub enum Connection {
     Embedded(embedded::Client),
 }
 
+/// What a ledger is, once and for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The hash of the genesis block.
+    pub genesis: [u8; 32],
+    /// The currency's name.
+    pub currency: String,
+    /// No account holds less and lives.
+    pub existential_deposit: Amount,
+    /// What a transaction costs its sender at most.
+    pub fee: Amount,
+    /// How many blocks lie above the newest final one.
+    pub finality_lag: u64,
+    /// The usual time between blocks.
+    pub block_time: Duration,
+}
+
 /// A block by name and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockName {
@@ -87,6 +104,13 @@ pub struct SignedOrder {
 }
 
 impl Connection {
+    /// What this ledger is.
+    pub fn about(&self) -> &About {
+        match self {
+            Self::Embedded(client) => client.about(),
+        }
+    }
+
     /// The newest final block.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The embedded ledger behind HTTP.
 //!
 //! ```text
+//! GET  /about                     what the ledger is, once and for all
 //! GET  /head                      genesis, newest block, newest final block
 //! GET  /account/ADDRESS           free, slot, member: at the newest final block
 //! GET  /blocks/FROM/ADDRESS       what final blocks from a height on mean for an account, at most 256 of them;
@@ -25,7 +26,9 @@ use money::{Account, Amount, Ledger, LedgerTime, Transfer};
 use tokio::sync::watch;
 
 use crate::file::BlockFile;
-use crate::wire::{AccountSays, BlockSays, BlocksSay, Head, Name, RefusalSays, Taken, Wait, hex};
+use crate::wire::{
+    AboutSays, AccountSays, BlockSays, BlocksSay, Head, Name, RefusalSays, Taken, Wait, hex,
+};
 use crate::{AccountBlock, SpentSlot};
 
 /// A ledger that several connections share.
@@ -34,6 +37,7 @@ pub struct Shared {
     ledger: Arc<Mutex<Ledger>>,
     /// Height of the newest final block, for those who wait for the next.
     settled: watch::Sender<u64>,
+    block_time: Duration,
 }
 
 /// The most blocks in one answer.
@@ -45,10 +49,10 @@ pub const WAIT_MAX: Duration = Duration::from_secs(30);
 type Answer<T> = Result<Json<T>, (StatusCode, Json<RefusalSays>)>;
 
 impl Shared {
-    /// Shares a ledger.
-    pub fn new(ledger: Ledger) -> Self {
+    /// Shares a ledger that has a block every `block_time`.
+    pub fn new(ledger: Ledger, block_time: Duration) -> Self {
         let settled = watch::Sender::new(ledger.final_head().height);
-        Self { ledger: Arc::new(Mutex::new(ledger)), settled }
+        Self { ledger: Arc::new(Mutex::new(ledger)), settled, block_time }
     }
 
     /// The ledger itself.
@@ -73,17 +77,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Builds a block every `block_time` until the file fails.
+    /// Builds a block at its time, again and again, until the file fails.
     ///
     /// # Errors
     /// Whatever the disk says.
     pub async fn run(
         &self,
-        block_time: Duration,
         mut file: Option<BlockFile>,
         now: impl Fn() -> LedgerTime,
     ) -> std::io::Result<()> {
-        let mut timer = tokio::time::interval(block_time);
+        let mut timer = tokio::time::interval(self.block_time);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             timer.tick().await;
@@ -95,6 +98,7 @@ impl Shared {
 /// The HTTP side.
 pub fn router(ledger: Shared) -> Router {
     Router::new()
+        .route("/about", get(about))
         .route("/head", get(head))
         .route("/account/{address}", get(account))
         .route("/blocks/{from}/{address}", get(blocks))
@@ -118,6 +122,20 @@ fn address(text: &str) -> Result<Account, (StatusCode, Json<RefusalSays>)> {
 
 fn name(block: &Block) -> Name {
     Name { height: block.height, hash: hex(&block.hash), time: block.time.as_millis() }
+}
+
+async fn about(State(ledger): State<Shared>) -> Json<AboutSays> {
+    let block_time_ms = u64::try_from(ledger.block_time.as_millis()).unwrap_or(u64::MAX);
+    let ledger = ledger.lock();
+    let genesis = ledger.genesis();
+    Json(AboutSays {
+        genesis: hex(&genesis.hash()),
+        currency: genesis.currency.clone(),
+        existential_deposit: genesis.existential_deposit.units(),
+        fee: genesis.fee.units(),
+        finality_lag: genesis.finality_lag,
+        block_time_ms,
+    })
 }
 
 async fn head(State(ledger): State<Shared>) -> Json<Head> {

@@ -5,10 +5,23 @@
 //!
 //! What always holds: what is read here is checked for form; whether it is true is the ledger's word.
 
+use std::time::Duration;
+
 use money::{Account, Amount, LedgerTime, Place, Reference, Slot, Transfer};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountBlock, BlockName, Error, SpentSlot};
+use crate::{About, AccountBlock, BlockName, Error, SpentSlot};
+
+/// `GET /about`: what does not change.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AboutSays {
+    pub(crate) genesis: String,
+    pub(crate) currency: String,
+    pub(crate) existential_deposit: u64,
+    pub(crate) fee: u64,
+    pub(crate) finality_lag: u64,
+    pub(crate) block_time_ms: u64,
+}
 
 /// `GET /head`.
 #[derive(Serialize, Deserialize)]
@@ -109,6 +122,19 @@ pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, Error> {
 
 fn hash(text: &str) -> Result<[u8; 32], Error> {
     unhex(text)?.try_into().map_err(|_| Error::Unreadable)
+}
+
+impl AboutSays {
+    pub(crate) fn read(self) -> Result<About, Error> {
+        Ok(About {
+            genesis: hash(&self.genesis)?,
+            currency: self.currency,
+            existential_deposit: Amount::from_units(self.existential_deposit),
+            fee: Amount::from_units(self.fee),
+            finality_lag: self.finality_lag,
+            block_time: Duration::from_millis(self.block_time_ms),
+        })
+    }
 }
 
 impl Head {

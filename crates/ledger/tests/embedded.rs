@@ -32,7 +32,7 @@ fn genesis() -> Genesis {
 }
 
 async fn serve(ledger: Ledger) -> (Shared, String) {
-    let shared = Shared::new(ledger);
+    let shared = Shared::new(ledger, Duration::from_secs(1));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let app = router(shared.clone());
@@ -51,6 +51,8 @@ fn build(shared: &Shared, blocks: usize) {
 async fn a_payment_is_signed_sent_and_read_back_when_it_is_final() {
     let (shared, url) = serve(Ledger::new(genesis()).unwrap()).await;
     let client = Client::connect(&url).await.unwrap();
+    assert_eq!(client.about().genesis, genesis().hash());
+    assert_eq!((client.about().fee, client.about().finality_lag), (units(2), 2));
     client.faucet(&key(2).account(), units(500)).await.unwrap();
     let connection = Connection::Embedded(client);
     build(&shared, 3);
@@ -129,10 +131,10 @@ async fn another_ledger_at_the_same_place_is_noticed() {
 
 #[tokio::test]
 async fn the_timer_builds_blocks() {
-    let shared = Shared::new(Ledger::new(genesis()).unwrap());
+    let shared = Shared::new(Ledger::new(genesis()).unwrap(), Duration::from_millis(20));
     let running = shared.clone();
     let time = || LedgerTime::from_secs(2_000);
-    let run = async move { running.run(Duration::from_millis(20), None, time).await };
+    let run = async move { running.run(None, time).await };
     let timed = tokio::time::timeout(Duration::from_millis(300), run).await;
     assert!(timed.is_err(), "it runs until it is stopped");
     assert!(shared.lock().head().height >= 5);

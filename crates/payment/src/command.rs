@@ -11,8 +11,13 @@
 //! answered:               | tag, 16 | status, 2 | size, 2 | body | zeros |    8192 bytes in all
 //!   AEGIS-128L, nonce 0, key exported from the envelope with context "mingle sealed reply v1"
 //! ```
+//! Answers are maps, in UBJSON: mix_ok 32 bytes | confirm_ok true | confirm 5120 bytes; a refusal is
+//! {error, message} and a status.
+//!
 //! What always holds: URL and body agree, or the command is refused; sealed commands and their answers
 //! have one size each, whatever they say. Absent: HTTP.
+
+mod line;
 
 use mixing::Chance;
 use mixing::cipher::{self, Aead, Forged, TAG_SIZE};
@@ -21,7 +26,9 @@ use money::{Account, Amount, address};
 use zeroize::Zeroizing;
 
 use crate::document::{Confirm, Currency, GetConfirm, Request, Unverified, peer_hash};
-use crate::effect::{Command, Refused};
+use crate::effect::{Answer, Command, Refused};
+use crate::ubjson::{Malformed, Value};
+pub use line::{Act, Line, Question};
 
 /// The size of a sealed command's message in bytes.
 pub const MESSAGE_SIZE: usize = 12_288;
@@ -111,6 +118,32 @@ impl Command {
             }
             _ => Err(Refused::NoCommand),
         }
+    }
+}
+
+impl Answer {
+    /// The entry of the answered map.
+    pub fn entry(self) -> (&'static str, Value) {
+        match self {
+            Self::Seed(seed) => ("mix_ok", Value::from(&seed[..])),
+            Self::Taken => ("confirm_ok", Value::Bool(true)),
+            Self::Promises(slots) => ("confirm", Value::Bytes(slots)),
+        }
+    }
+
+    /// Finds the answer in the answered map.
+    ///
+    /// # Errors
+    /// [`Malformed`] if there is none.
+    pub fn read(answered: Value) -> Result<Self, Malformed> {
+        let Value::Map(entries) = answered else { return Err(Malformed::NotAMap) };
+        let found = entries.into_iter().find_map(|(name, value)| match (name.as_str(), value) {
+            ("mix_ok", Value::Bytes(seed)) => seed.try_into().ok().map(Self::Seed),
+            ("confirm_ok", Value::Bool(true)) => Some(Self::Taken),
+            ("confirm", Value::Bytes(slots)) => Some(Self::Promises(slots)),
+            _ => None,
+        });
+        found.ok_or(Malformed::WrongValue("answer"))
     }
 }
 

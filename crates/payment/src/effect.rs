@@ -9,6 +9,7 @@
 //!
 //! What always holds: doing everything but a save a second time, or losing it, changes nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use mixing::Now;
@@ -273,9 +274,75 @@ impl Refused {
         }
     }
 
+    /// Its name in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Document(BadDocument::TooLong) => "too_long",
+            Self::Document(BadDocument::BadSignature) => "bad_signature",
+            Self::Document(BadDocument::UnknownSigner) => "unknown_signer",
+            Self::Document(_) => "malformed",
+            Self::NotForUs => "not_for_us",
+            Self::DateFar => "date_far",
+            Self::UnknownSender => "unknown_sender",
+            Self::Onion(_) => "bad_onion",
+            Self::Replayed => "replayed",
+            Self::Contradiction => "contradiction",
+            Self::WrongAmount => "wrong_amount",
+            Self::WrongDates => "wrong_dates",
+            Self::NotDistinct => "not_distinct",
+            Self::UnknownNext => "unknown_next",
+            Self::Full => "full",
+            Self::SenderFull => "sender_full",
+            Self::NotOwned => "not_owned",
+            Self::NoPromises => "no_promises",
+            Self::NoCommand => "no_command",
+            Self::NoOrder => "no_order",
+            Self::NotNow => "not_now",
+            Self::NotYet => "not_yet",
+            Self::Different => "different",
+            Self::ReferenceTaken => "reference_taken",
+            Self::OutOfOrder => "out_of_order",
+            Self::EraTooLong => "era_too_long",
+        }
+    }
+
     /// Whether asking again later may help.
     pub fn is_passing(self) -> bool {
         matches!(self.status(), 401 | 404 | 425 | 429 | 503)
+    }
+}
+
+impl fmt::Display for Refused {
+    /// A sentence for who asked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Document(BadDocument::TooLong) => "the document is too long",
+            Self::Document(BadDocument::BadSignature) => "the signature does not fit the document",
+            Self::Document(BadDocument::UnknownSigner) => "nobody who may sign this signed it",
+            Self::Document(_) => "this is no document of the kind that belongs here",
+            Self::NotForUs => "this is meant for another mixer",
+            Self::DateFar => "the date is more than an hour from the ledger's time",
+            Self::UnknownSender => "the sender is no mixer that is known here; it may become known",
+            Self::Onion(_) => "the onion cannot be opened here",
+            Self::Replayed => "this onion was opened before; build a new one",
+            Self::Contradiction => "path, body and onion do not say the same",
+            Self::WrongAmount => "the amounts are no denomination with this mixer's fee",
+            Self::WrongDates => "the dates leave too little time, or too much",
+            Self::NotDistinct => "sender, mixer and receiver must be three accounts",
+            Self::UnknownNext => "the next mixer is not known here; it may become known",
+            Self::Full => "there are as many orders as there may be; ask later",
+            Self::SenderFull => "this sender has as many unfunded orders as it may; ask later",
+            Self::NotOwned => "the account holds less than its unfunded orders and this one need",
+            Self::NoPromises => "no promises are made at the moment; ask later",
+            Self::NoCommand => "there is no such command",
+            Self::NoOrder => "there is no such order",
+            Self::NotNow => "the order is past that",
+            Self::NotYet => "the promises have not come back yet; ask later",
+            Self::Different => "another confirmation was taken before",
+            Self::ReferenceTaken => "this payment serves another promise",
+            Self::OutOfOrder => "that is not the next block",
+            Self::EraTooLong => "that transaction would live too long",
+        })
     }
 }
 

@@ -20,12 +20,14 @@ pub(crate) mod records;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mixing::cipher::Forged;
 use mixing::envelope::{EnvelopeKey, EnvelopePublic};
 use mixing::keys::Secret;
 use mixing::{Chance, Now, Pool, Strategy, Time};
 use money::amount::Series;
 use money::{Account, AccountKey, Amount, Place};
 
+use crate::command::{self, ReplyKey};
 use crate::document::{Currency, Host, KnownPeer, PEERS_MAX, PeerInfo, Signed, Terms, peer_hash};
 use crate::effect::{Change, Command, Effect, Input, OrderId, Refused, is_fresh, retry_after};
 use crate::order::{Order, Step};
@@ -246,6 +248,16 @@ impl Mixer {
     /// The key that envelopes to this mixer are sealed to.
     pub fn enckey(&self) -> &EnvelopePublic {
         self.keys.last().expect("a mixer has a key from its start on").1.public()
+    }
+
+    /// Opens a sealed command: path, body, and the key of the answer. An older key opens as long as
+    /// it is kept, for those who have not heard of the newest.
+    ///
+    /// # Errors
+    /// [`Forged`]: sealed to another key, changed, or of another size or form.
+    pub fn open_sealed(&self, sealed: &[u8]) -> Result<(String, Vec<u8>, ReplyKey), Forged> {
+        let mut keys = self.keys.iter().rev().map(|(_, key)| key);
+        keys.find_map(|key| command::open(sealed, key).ok()).ok_or(Forged)
     }
 
     /// This mixer's signed peer info, dated with the newest final block.
