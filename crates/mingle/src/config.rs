@@ -6,7 +6,7 @@
 mod doors;
 mod limits;
 mod outside;
-mod page;
+pub(crate) mod page;
 pub mod span;
 
 use std::net::SocketAddr;
@@ -264,7 +264,7 @@ struct PeekRole {
 }
 
 /// What `toml` says shows the line and, for an unknown key, lists those that exist.
-fn explain(why: toml::de::Error) -> String {
+pub(crate) fn explain(why: toml::de::Error) -> String {
     let mut text = why.to_string().trim_end().to_owned();
     if text.contains("unknown field") {
         text.push_str("\nA key that is not known is refused so that a typing mistake is noticed.");

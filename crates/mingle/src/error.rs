@@ -88,6 +88,32 @@ pub enum Error {
         /// What it says.
         why: io::Error,
     },
+    /// Another process works in the folder.
+    #[error("{path}: another mingle works in this folder; end it first", path = path.display())]
+    InUse {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The records cannot be read or written.
+    #[error(
+        "{path}: {why}; nothing that was promised is lost: see that the disk has room and works, \
+         and start again",
+        path = path.display()
+    )]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+    /// The ledger does not do what was asked.
+    #[error("{url}: {why}")]
+    Ledger {
+        /// Where it answers.
+        url: String,
+        /// What it says.
+        why: ledger::Error,
+    },
     /// A process of a local network ended, or never answered.
     #[error("{name} {what}")]
     Child {
@@ -118,6 +144,11 @@ impl Error {
     /// A file with the wrong contents.
     pub(crate) fn unfit(path: &Path, why: impl ToString) -> Self {
         Error::Unfit { path: path.to_owned(), why: why.to_string() }
+    }
+
+    /// The records failed.
+    pub(crate) fn store(path: &Path, why: impl ToString) -> Self {
+        Error::Store { path: path.to_owned(), why: why.to_string() }
     }
 
     /// The system refused something.

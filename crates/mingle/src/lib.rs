@@ -25,6 +25,7 @@ pub mod local;
 pub mod log;
 pub mod network;
 pub mod node;
+pub mod payments;
 pub mod raw;
 mod resolve;
 pub mod socks;

@@ -15,9 +15,14 @@ pub(super) fn render(config: &Config) -> String {
         Config::Mix(mix) => ("mix", table(mix)),
         Config::Exit(exit) => ("exit", table(exit)),
     };
+    written(name, &table, SECTIONS)
+}
+
+/// The file of something called `name`, with these settings.
+pub(crate) fn written(name: &str, table: &Table, sections: &[Section]) -> String {
     let mut page = format!("# A Mingle {name}. Every setting is here, with what it means.\n");
     page.push_str("# A key that is not known is refused; a line left out means the default.\n");
-    for (section, about, settings) in SECTIONS {
+    for (section, about, settings) in sections {
         let Some(Value::Table(values)) = table.get(*section) else { continue };
         page.push('\n');
         comment(&mut page, about);
@@ -38,7 +43,8 @@ pub(super) fn render(config: &Config) -> String {
     page
 }
 
-fn table(config: &impl Serialize) -> Table {
+/// Settings as they stand in a file.
+pub(crate) fn table(config: &impl Serialize) -> Table {
     Table::try_from(config).expect("settings are numbers, texts and lists of these")
 }
 
@@ -62,7 +68,7 @@ const LINE: usize = 96;
 
 /// A section, what it is about, and its settings with theirs. A comment that begins with the name
 /// of a role and a colon is for that role's file only.
-type Section = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+pub(crate) type Section = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const SECTIONS: &[Section] = &[
     (

@@ -1,0 +1,210 @@
+//! Commands to mixers over HTTP: sealed, and through a proxy where the settings say so.
+//!
+//! ```text
+//! Command ─► path, body ─► seal to the mixer's enckey ─► POST /sealed ─► open ─► Answer
+//! ```
+//! What always holds: every command to a mixer that is known goes sealed, in one size; with a proxy no
+//! name is resolved here; an onion service is never asked without one; an answer is read up to
+//! [`ANSWER_SIZE_MAX`].
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use mixing::Chance;
+use money::Account;
+use payment::command::{self, REPLY_SIZE};
+use payment::document::{Currency, Host, PeerInfo};
+use payment::effect::{Answer, Command, Unheard};
+use payment::ubjson::Value;
+
+use super::config;
+use crate::Error;
+
+/// Reaches mixers.
+pub struct Client {
+    currency: Currency,
+    direct: reqwest::Client,
+    proxied: Option<reqwest::Client>,
+    onion_only: bool,
+    chance: Mutex<Chance>,
+}
+
+/// The longest answer that is read, in bytes: a list of all peers.
+pub const ANSWER_SIZE_MAX: usize = 16 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Silence {
+    /// Not reached, or out of time.
+    #[error("not reached")]
+    Unreached,
+    /// An onion service, and no proxy.
+    #[error("an onion service is reached through Tor only: set client.proxy")]
+    NoProxy,
+    /// What came is no answer, or not from who holds the key.
+    #[error("the answer is not from this mixer")]
+    Forged,
+    /// It could not or would not open the envelope: its key may be a newer one, or it is busy.
+    #[error("the envelope was not opened (status {0})")]
+    Unopened(u16),
+    /// It refused.
+    #[error("{message} ({word})")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// The refusal's name.
+        word: String,
+        /// Its sentence.
+        message: String,
+    },
+}
+
+impl Client {
+    /// A client with these settings.
+    ///
+    /// # Errors
+    /// When the proxy's address is none.
+    pub fn new(settings: &config::Client, currency: Currency) -> Result<Self, Error> {
+        let direct = build(reqwest::Client::builder().no_proxy(), settings.time_out)?;
+        let proxied = match settings.proxy.as_str() {
+            "" => None,
+            address => Some(through(address, settings.time_out)?),
+        };
+        let chance = Mutex::new(Chance::new(crate::key::random()?));
+        let onion_only = settings.proxy_onion_only;
+        Ok(Self { currency, direct, proxied, onion_only, chance })
+    }
+
+    /// The HTTP client for a ledger at `url`: through the proxy, unless the ledger is on this machine or
+    /// the proxy is for onion services only.
+    pub fn for_ledger(&self, url: &str) -> Result<reqwest::Client, Silence> {
+        let parsed = reqwest::Url::parse(url).map_err(|_| Silence::Unreached)?;
+        let host = parsed.host_str().unwrap_or_default();
+        match payment::peers::is_inside(host) {
+            true => Ok(self.direct.clone()),
+            false => self.http(host).cloned(),
+        }
+    }
+
+    /// Sends a sealed command and opens the answered map.
+    ///
+    /// # Errors
+    /// [`Silence`].
+    pub async fn sealed(&self, to: &PeerInfo, path: &str, body: &[u8]) -> Result<Value, Silence> {
+        let (sealed, key) = {
+            let mut chance = self.chance.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            command::seal(path, body, &to.enckey, &mut chance)
+        };
+        let (status, answer) = self.post(&to.host, "/sealed", sealed).await?;
+        if status != 200 {
+            return Err(Silence::Unopened(status));
+        }
+        if answer.len() != REPLY_SIZE {
+            return Err(Silence::Forged);
+        }
+        let (status, answer) = key.open(&answer).map_err(|_| Silence::Forged)?;
+        read(status, &answer)
+    }
+
+    /// Sends a command in the clear: to learn of a mixer whose key is not known yet, and of lists that
+    /// do not fit into a sealed answer.
+    ///
+    /// # Errors
+    /// [`Silence`].
+    pub async fn plain(&self, to: &Host, path: &str) -> Result<Value, Silence> {
+        let (status, answer) = self.post(to, path, Vec::new()).await?;
+        read(status, &answer)
+    }
+
+    /// Sends a core's command; what came of it is for the core.
+    pub async fn ask(
+        &self,
+        from: &Account,
+        to: &PeerInfo,
+        command: &Command,
+    ) -> Result<Answer, Unheard> {
+        let path = command.path(&self.currency, from).map_err(|_| Unheard::Refused)?;
+        match self.sealed(to, &path, command.body()).await {
+            Ok(answered) => Answer::read(answered).map_err(|_| Unheard::Unreachable),
+            Err(Silence::Refused { status, .. }) if !is_passing(status) => Err(Unheard::Refused),
+            Err(_) => Err(Unheard::Unreachable),
+        }
+    }
+
+    fn http(&self, host: &str) -> Result<&reqwest::Client, Silence> {
+        let onion = host.trim_end_matches('.').to_ascii_lowercase().ends_with(".onion");
+        match &self.proxied {
+            Some(proxied) if onion || !self.onion_only => Ok(proxied),
+            None if onion => Err(Silence::NoProxy),
+            _ => Ok(&self.direct),
+        }
+    }
+
+    async fn post(&self, to: &Host, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), Silence> {
+        let http = self.http(&to.address)?;
+        let request = http.post(format!("{}{path}", url(to))).body(body);
+        let mut response = request.send().await.map_err(|_| Silence::Unreached)?;
+        let status = response.status().as_u16();
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| Silence::Unreached)? {
+            if answer.len() + chunk.len() > ANSWER_SIZE_MAX {
+                return Err(Silence::Forged);
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((status, answer))
+    }
+}
+
+/// Whether a refusal may pass; see [`payment::effect::Refused::is_passing`].
+fn is_passing(status: u16) -> bool {
+    matches!(status, 401 | 404 | 425 | 429 | 503)
+}
+
+fn read(status: u16, answer: &[u8]) -> Result<Value, Silence> {
+    match status {
+        200 => Value::from_bytes(answer).map_err(|_| Silence::Forged),
+        _ => Err(refusal(status, answer)),
+    }
+}
+
+fn refusal(status: u16, answer: &[u8]) -> Silence {
+    let said = Value::from_bytes(answer).ok();
+    let entries = match said {
+        Some(Value::Map(entries)) => entries,
+        _ => Vec::new(),
+    };
+    let text = |name: &str| {
+        let found = entries.iter().find(|(key, _)| key == name);
+        match found {
+            // Shown to a person: what a stranger says must not move the cursor.
+            Some((_, Value::Text(text))) => {
+                text.chars().filter(|c| !c.is_control()).take(200).collect()
+            }
+            _ => String::new(),
+        }
+    };
+    Silence::Refused { status, word: text("error"), message: text("message") }
+}
+
+/// The URL of a host; IPv6 addresses stand in brackets.
+fn url(host: &Host) -> String {
+    match host.address.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("http://[{address}]:{}", host.port),
+        Err(_) => format!("http://{}:{}", host.address, host.port),
+    }
+}
+
+fn through(address: &str, time_out: Duration) -> Result<reqwest::Client, Error> {
+    let bare = address.trim_start_matches("socks5h://").trim_start_matches("socks5://");
+    // With `socks5h` the proxy resolves names; with `socks5` this machine would.
+    let proxy = reqwest::Proxy::all(format!("socks5h://{bare}")).map_err(|_| {
+        Error::Usage(format!("client.proxy = {address:?} is no address such as \"127.0.0.1:9050\""))
+    })?;
+    build(reqwest::Client::builder().proxy(proxy), time_out)
+}
+
+fn build(builder: reqwest::ClientBuilder, time_out: Duration) -> Result<reqwest::Client, Error> {
+    let client = builder.timeout(time_out).redirect(reqwest::redirect::Policy::none()).build();
+    client.map_err(|why| Error::system("an HTTP client", std::io::Error::other(why)))
+}
