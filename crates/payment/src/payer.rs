@@ -50,7 +50,13 @@ pub struct Config {
     pub poll: Duration,
     /// The most parts kept.
     pub parts_max: usize,
+    /// Whether whoever asks for parts has none that an earlier process may have paid: then deposits need
+    /// not wait until that one's transactions have landed or died.
+    pub anew: bool,
 }
+
+/// A deposit that the ledger refused so often is given up: each time costs a fee.
+pub const MISSES_MAX: u32 = 3;
 
 /// The most deposits of lost parts that are remembered; the oldest makes room.
 pub const SPENT_MAX: usize = 4096;
@@ -69,6 +75,8 @@ pub struct Payer {
     spent: BTreeMap<[u8; 16], u64>,
     timers: BTreeSet<(Time, OrderId)>,
     attempts: BTreeMap<OrderId, u32>,
+    /// How often a block showed a deposit's slot spent without it.
+    misses: BTreeMap<OrderId, u32>,
     height: u64,
     /// Time of the newest final block, whole seconds.
     date: u64,
@@ -97,11 +105,19 @@ impl Payer {
             spent: BTreeMap::new(),
             timers: BTreeSet::new(),
             attempts: BTreeMap::new(),
+            misses: BTreeMap::new(),
             height: final_height,
             date: 0,
         };
         for (key, record) in records {
             payer.take(&key, &record)?;
+        }
+        if payer.config.anew && !payer.parts.values().any(Part::is_unpaid) {
+            payer.slots.begin_anew();
+            // Nothing to be found in the blocks between, either.
+            if !payer.parts.values().any(Part::is_under_way) && payer.slots.is_empty() {
+                payer.height = payer.height.max(final_height);
+            }
         }
         let ids: Vec<_> = payer.parts.keys().copied().collect();
         for id in ids {
@@ -406,8 +422,13 @@ impl Payer {
             match settled {
                 Settled::Paid(Purpose::Order(id)) => self.on_deposited(id, &mut changes),
                 Settled::Unknown(transfer) => self.on_unknown(&transfer, &mut changes),
-                // A wallet pays for other things too; a missed deposit waits for another slot.
-                Settled::Foreign | Settled::Missed(_) | Settled::Paid(Purpose::Return(_)) => {}
+                Settled::Missed(Purpose::Order(id)) => {
+                    *self.misses.entry(id).or_default() += 1;
+                }
+                // A wallet pays for other things too.
+                Settled::Foreign
+                | Settled::Missed(Purpose::Return(_))
+                | Settled::Paid(Purpose::Return(_)) => {}
             }
         }
         for transfer in block.received.iter().chain(arrivals) {
@@ -421,16 +442,31 @@ impl Payer {
         Ok(())
     }
 
-    /// Gives up what was not paid before the first mixer's `expire_date`.
+    /// Gives up what was not paid before the first mixer's `expire_date`, and deposits that the ledger
+    /// refuses again and again. One that has a slot may still land, and is not given up.
     fn expire(&mut self, changes: &mut Vec<Change>) {
         for (id, part) in &mut self.parts {
-            let (Part::Asking { plan, .. } | Part::Waiting { plan, .. } | Part::Ready { plan, .. }) =
-                part
-            else {
-                continue;
+            let why = match part {
+                Part::Asking { plan, .. }
+                | Part::Waiting { plan, .. }
+                | Part::Ready { plan, .. } => plan.is_over(self.date).then_some(Failure::TooLate),
+                Part::Depositing { plan, .. } => {
+                    let waits = self.slots.lets_wait(Purpose::Order(*id)) && self.slots.is_clear();
+                    let often = self.misses.get(id).is_some_and(|misses| *misses >= MISSES_MAX);
+                    match waits {
+                        true if often => Some(Failure::Unpaid),
+                        true => plan.is_over(self.date).then_some(Failure::TooLate),
+                        false => None,
+                    }
+                }
+                Part::Deposited { .. }
+                | Part::Arrived { .. }
+                | Part::Returned { .. }
+                | Part::Failed(_) => None,
             };
-            if plan.first().layer.expire_date <= self.date {
-                *part = Part::Failed(Failure::TooLate);
+            if let Some(why) = why {
+                self.slots.forget_waiting(Purpose::Order(*id));
+                *part = Part::Failed(why);
                 changes.push(part::change(*id, Some(part), &self.config.currency));
             }
         }
@@ -534,6 +570,23 @@ impl Payer {
         &self.parts
     }
 
+    /// Time of the newest final block that was given in, whole seconds; zero before the first.
+    pub fn date(&self) -> u64 {
+        self.date
+    }
+
+    /// Whether deposits are given slots: the final chain was read to its head, and no transaction of an
+    /// earlier process can land any more.
+    pub fn is_clear(&self) -> bool {
+        self.slots.is_clear()
+    }
+
+    /// How many deposits the chain showed from this second on that no part knows: the file is an older
+    /// copy, and what seems unpaid in it may be paid.
+    pub fn unknown_since(&self, date: u64) -> usize {
+        self.spent.values().filter(|found| **found >= date).count()
+    }
+
     /// The receivers whose accounts the shell watches.
     pub fn watched(&self) -> BTreeSet<Account> {
         self.parts.values().filter_map(Part::receiver).collect()
@@ -559,6 +612,7 @@ impl Payer {
             | Part::Failed(_) => {
                 self.parts.remove(&id);
                 self.attempts.remove(&id);
+                self.misses.remove(&id);
                 out.push(Effect::Save(vec![part::change(id, None, &self.config.currency)]));
                 Ok(())
             }

@@ -13,7 +13,8 @@
 //! has passed beyond that. The file may be an old copy: then the process before this one may have given
 //! the same payment another slot, and its transaction may still be on the way. Once its era is over, it
 //! is either on the final chain, and found there, or dead. Until then only what already has a slot is
-//! sent, which cannot do harm twice.
+//! sent, which cannot do harm twice. Who knows that nothing from before is still owed says so with
+//! [`Slots::begin_anew`], and need not wait.
 //!
 //! Absent: what a payment is for; the caller says so with a [`Purpose`].
 
@@ -54,6 +55,8 @@ pub struct Slots {
     given: BTreeMap<Slot, Given>,
     waiting: VecDeque<(Purpose, Payment)>,
     period: u32,
+    /// How many blocks must become final after a start before a new slot is given.
+    quiet: u32,
     stage: Stage,
     /// The newest final block heard of.
     newest: u64,
@@ -94,9 +97,17 @@ impl Slots {
             given: BTreeMap::new(),
             waiting: VecDeque::new(),
             period,
+            quiet: period,
             stage: Stage::Started,
             newest: 0,
         }
+    }
+
+    /// Says that nothing which will be owed can have been owed before this start: then no transaction of
+    /// an earlier process can make a payment of this one, and new slots are given as soon as the final
+    /// chain was read to its head.
+    pub fn begin_anew(&mut self) {
+        self.quiet = 0;
     }
 
     /// Takes a saved record back.
@@ -130,6 +141,11 @@ impl Slots {
     pub fn holds(&self, purpose: Purpose) -> bool {
         let given = self.given.values().filter_map(|given| given.due.as_ref());
         given.chain(&self.waiting).any(|(other, _)| *other == purpose)
+    }
+
+    /// Whether a payment waits for a slot and has none.
+    pub fn lets_wait(&self, purpose: Purpose) -> bool {
+        self.waiting.iter().any(|(other, _)| *other == purpose)
     }
 
     /// How many payments are on their way or wait for a slot.
@@ -200,7 +216,7 @@ impl Slots {
     pub fn on_block(&mut self, block: &FinalBlock, changes: &mut Vec<Change>) -> Vec<Settled> {
         self.newest = block.newest;
         if self.stage == Stage::Started {
-            self.stage = Stage::Quiet { until: block.newest + u64::from(self.period) };
+            self.stage = Stage::Quiet { until: block.newest + u64::from(self.quiet) };
         }
         let mut settled = Vec::new();
         for spent in &block.spent {

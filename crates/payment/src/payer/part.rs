@@ -93,6 +93,8 @@ pub enum Failure {
     Mistrust(Mistrust),
     /// The first mixer's `expire_date` came before the deposit.
     TooLate,
+    /// The ledger refused the deposit again and again.
+    Unpaid,
     /// Read back from a record, which does not keep why.
     Earlier,
 }
@@ -108,6 +110,11 @@ impl Plan {
         let Hop { account, layer } = self.first();
         let seeds = [in_seed, layer.in_seed];
         reference(currency, &layer.sender, account, layer.in_amount, &seeds)
+    }
+
+    /// Whether the first mixer's `expire_date` has come.
+    pub(super) fn is_over(&self, date: u64) -> bool {
+        self.first().layer.expire_date <= date
     }
 
     fn receiver(&self) -> Option<Account> {
@@ -128,6 +135,28 @@ impl Part {
             | Self::Returned { .. }
             | Self::Failed(_) => None,
         }
+    }
+
+    /// The plan, while the part is under way.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Asking { plan, .. }
+            | Self::Waiting { plan, .. }
+            | Self::Ready { plan, .. }
+            | Self::Depositing { plan, .. }
+            | Self::Deposited { plan, .. } => Some(plan),
+            Self::Arrived { .. } | Self::Returned { .. } | Self::Failed(_) => None,
+        }
+    }
+
+    /// Whether it has begun and not ended.
+    pub fn is_under_way(&self) -> bool {
+        self.plan().is_some()
+    }
+
+    /// Whether it is under way and its deposit is not known to be final.
+    pub fn is_unpaid(&self) -> bool {
+        self.is_under_way() && !matches!(self, Self::Deposited { .. })
     }
 
     /// The receiver, while the arrival is awaited.

@@ -132,6 +132,8 @@ pub struct World {
     pub hops: usize,
     /// Payers pay what is ready by themselves.
     pub pays: bool,
+    /// Payers say that nothing from before is still to be paid.
+    pub anew: bool,
     chance: Chance,
     messages: Vec<(u64, Message)>,
     pub refused: Vec<Refused>,
@@ -175,6 +177,7 @@ impl World {
             ms: 0,
             hops: 3,
             pays: true,
+            anew: false,
             chance: Chance::new(bytes),
             messages: Vec::new(),
             refused: Vec::new(),
@@ -343,6 +346,7 @@ impl World {
             period: PERIOD,
             poll: Duration::from_secs(1),
             parts_max: 64,
+            anew: self.anew,
         }
     }
 
