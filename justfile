@@ -16,6 +16,10 @@ demo:
 bench:
     cargo run --release -- bench chain
 
+# Every fuzz target for so many seconds each, one after the other; stops at the first that fails.
+fuzz SECONDS:
+    bash fuzz/all {{SECONDS}}
+
 # Licences, duplicates, sources, and known flaws (fetches the advisory database).
 deny:
     cargo deny --workspace --all-features check

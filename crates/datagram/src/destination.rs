@@ -38,8 +38,11 @@ const IPV6: u8 = 4;
 pub const NAME_MAX: usize = 255;
 
 impl Destination {
-    /// Puts the destination in front of a message. A name longer than [`NAME_MAX`] is refused.
-    pub(crate) fn write(&self, message: &mut Vec<u8>) -> Result<(), Dropped> {
+    /// Puts the destination in front of a message.
+    ///
+    /// # Errors
+    /// `TooLong` for a name longer than [`NAME_MAX`].
+    pub fn write(&self, message: &mut Vec<u8>) -> Result<(), Dropped> {
         match &self.host {
             Host::Address(IpAddr::V4(address)) => {
                 message.push(IPV4);
@@ -60,7 +63,10 @@ impl Destination {
     }
 
     /// Takes the destination off a message; what is left is the payload.
-    pub(crate) fn read(message: &[u8]) -> Result<(Destination, &[u8]), Dropped> {
+    ///
+    /// # Errors
+    /// `BadDatagram` when none stands there.
+    pub fn read(message: &[u8]) -> Result<(Destination, &[u8]), Dropped> {
         let (kind, rest) = message.split_first().ok_or(Dropped::BadDatagram)?;
         let (host, rest) = match *kind {
             IPV4 => {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use datagram::destination::{Destination, Host};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -81,7 +81,7 @@ impl Door {
         stream: &mut TcpStream,
         peer: IpAddr,
     ) -> io::Result<Option<Association>> {
-        let Some(isolation) = self.greet(stream).await? else { return Ok(None) };
+        let Some(isolation) = greet(stream, &self.credentials).await? else { return Ok(None) };
         let opened = match read_request(stream).await? {
             Ok(()) => self.open(stream.local_addr()?, peer, isolation).await,
             Err(refusal) => Err(refusal),
@@ -119,32 +119,6 @@ impl Door {
             Ok(Err(_)) | Err(_) => Err(Refusal::General),
         }
     }
-
-    /// Agrees on a method; the isolation that the credentials ask for, or nothing when there is no
-    /// method that both know.
-    async fn greet(&self, stream: &mut TcpStream) -> io::Result<Option<u64>> {
-        let [version, count] = read_array(stream).await?;
-        if version != VERSION {
-            return Ok(None);
-        }
-        let mut methods = vec![0; usize::from(count)];
-        stream.read_exact(&mut methods).await?;
-        // A client that can say who it is wants to be kept apart from others.
-        if methods.contains(&USER_AND_PASSWORD) {
-            stream.write_all(&[VERSION, USER_AND_PASSWORD]).await?;
-            let Some(credentials) = read_credentials(stream).await? else { return Ok(None) };
-            stream.write_all(&[CREDENTIALS_VERSION, 0]).await?;
-            // Never 0, which is for those who give none.
-            return Ok(Some(self.credentials.hash_one(credentials).max(1)));
-        }
-        if methods.contains(&NOTHING) {
-            stream.write_all(&[VERSION, NOTHING]).await?;
-            return Ok(Some(0));
-        }
-        stream.write_all(&[VERSION, NO_METHOD]).await?;
-        stream.shutdown().await?;
-        Ok(None)
-    }
 }
 
 /// An association of the node's thread, which ends with this, whatever ends it.
@@ -159,8 +133,42 @@ impl Drop for Association {
     }
 }
 
+/// Agrees on a method; the isolation that the credentials ask for, or nothing when there is no method
+/// that both know.
+///
+/// # Errors
+/// When the stream ends or breaks.
+pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    isolations: &RandomState,
+) -> io::Result<Option<u64>> {
+    let [version, count] = read_array(stream).await?;
+    if version != VERSION {
+        return Ok(None);
+    }
+    let mut methods = vec![0; usize::from(count)];
+    stream.read_exact(&mut methods).await?;
+    // A client that can say who it is wants to be kept apart from others.
+    if methods.contains(&USER_AND_PASSWORD) {
+        stream.write_all(&[VERSION, USER_AND_PASSWORD]).await?;
+        let Some(credentials) = read_credentials(stream).await? else { return Ok(None) };
+        stream.write_all(&[CREDENTIALS_VERSION, 0]).await?;
+        // Never 0, which is for those who give none.
+        return Ok(Some(isolations.hash_one(credentials).max(1)));
+    }
+    if methods.contains(&NOTHING) {
+        stream.write_all(&[VERSION, NOTHING]).await?;
+        return Ok(Some(0));
+    }
+    stream.write_all(&[VERSION, NO_METHOD]).await?;
+    stream.shutdown().await?;
+    Ok(None)
+}
+
 /// Reads user and password (RFC 1929).
-async fn read_credentials(stream: &mut TcpStream) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+async fn read_credentials(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let [version] = read_array(stream).await?;
     if version != CREDENTIALS_VERSION {
         return Ok(None);
@@ -171,7 +179,12 @@ async fn read_credentials(stream: &mut TcpStream) -> io::Result<Option<(Vec<u8>,
 }
 
 /// Reads a request; what is refused, and with which code.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Result<(), Refusal>> {
+///
+/// # Errors
+/// When the stream ends or breaks.
+pub async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Result<(), Refusal>> {
     let [version, command, _, kind] = read_array(stream).await?;
     if version != VERSION {
         return Ok(Err(Refusal::General));
@@ -189,14 +202,14 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Result<(), Refusal>>
     Ok(if command == UDP_ASSOCIATE { Ok(()) } else { Err(Refusal::Command) })
 }
 
-async fn read_array<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {
+async fn read_array<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes).await?;
     Ok(bytes)
 }
 
 /// A byte that says how many follow, and these.
-async fn read_counted(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_counted(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let [count] = read_array(stream).await?;
     let mut bytes = vec![0; usize::from(count)];
     stream.read_exact(&mut bytes).await?;
@@ -215,9 +228,12 @@ fn keep_alive(stream: &TcpStream) {
 /// Why a request is refused: the codes of RFC 1928, section 6.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-enum Refusal {
+pub enum Refusal {
+    /// No room, no socket, or another version.
     General = 1,
+    /// Another command than UDP ASSOCIATE.
     Command = 7,
+    /// A kind of address that does not exist.
     AddressType = 8,
 }
 
