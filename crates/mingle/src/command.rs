@@ -1,8 +1,10 @@
 //! The command line: one file per command.
 
+mod account_key;
 mod bench;
 mod demo;
 mod init;
+mod ledger;
 mod network;
 mod run;
 mod signals;
@@ -16,8 +18,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{Error, log};
 
-/// A mix for datagrams: takes in what many people send, holds it, and lets it out so that nobody
-/// can tell whose is whose.
+/// A mix for datagrams and for payments: takes in what many people send, holds it, and lets it out
+/// so that nobody can tell whose is whose.
 #[derive(Parser)]
 #[command(name = "mingle", version, arg_required_else_help = true)]
 struct Arguments {
@@ -30,9 +32,10 @@ enum Command {
     /// Make a network, show a list, check it
     #[command(subcommand)]
     Network(network::Command),
-    /// Make the folder of one node for a real network
-    Init(init::Arguments),
-    /// Run the node in a folder until a signal
+    /// Make the folder of one node, mixer or ledger
+    #[command(subcommand)]
+    Init(init::Command),
+    /// Run what is in a folder until a signal
     Run(run::Arguments),
     /// Say what the node of a folder does
     Status(status::Arguments),
@@ -41,6 +44,9 @@ enum Command {
     /// Measure what it costs
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Test money on an embedded ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Run made-up worlds of the chain under faults and check what must hold
     Sim(sim::Arguments),
     #[command(hide = true)]
@@ -69,11 +75,12 @@ fn say(text: &str) {
 fn perform(command: Command) -> Result<(), Error> {
     match command {
         Command::Network(command) => network::perform(command),
-        Command::Init(arguments) => init::perform(&arguments),
+        Command::Init(command) => init::perform(&command),
         Command::Run(arguments) => run::perform(&arguments),
         Command::Status(arguments) => status::perform(&arguments),
         Command::Demo(arguments) => demo::perform(&arguments),
         Command::Bench(command) => bench::perform(&command),
+        Command::Ledger(command) => ledger::perform(&command),
         Command::Sim(arguments) => sim::perform(&arguments),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),
         Command::BenchRelay(arguments) => bench::relay::perform(&arguments),

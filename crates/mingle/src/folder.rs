@@ -82,6 +82,10 @@ pub fn write_network(path: &Path, list: &datagram::network::Network) -> Result<(
     write(path, &page)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Error> {
+/// Writes a text that may be read.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(|why| Error::write(path, why))
 }

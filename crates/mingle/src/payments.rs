@@ -1,16 +1,32 @@
 //! The payments: mixers, payers and the embedded ledger, joined to disk, network and ledger.
 //!
 //! ```text
-//! config, keys   a folder's settings and its key       store   what must outlive a crash
-//! client         commands to mixers, sealed, through a proxy
-//! chain          the ledger: final blocks, signatures   peer_file   mixers in a file
+//! mixer      the loop of one mixer   server  its HTTP side     gossip  whom it knows
+//!            asker, signer: its commands to mixers, its transactions   control  its operator's socket
+//! config, settings, keys             a folder's settings and its key
+//! store      what must outlive a crash
+//! client     commands to mixers, sealed, through a proxy
+//! chain      the ledger: final blocks, signatures
+//! ledger     the embedded ledger as a process
+//! peer_file, identity, folders       mixers and vouching in files, and where folders are
 //! ```
 //! What a promise is, is not known here: `payment` says what to save, say and sign, in which order, and
 //! this module does it in that order.
 
+mod asker;
 pub mod chain;
 pub mod client;
 pub mod config;
+pub mod control;
+pub mod folders;
+mod gossip;
+pub mod identity;
 pub mod keys;
+pub mod ledger;
+pub mod mixer;
 pub mod peer_file;
+pub mod public;
+mod server;
+pub mod settings;
+mod signer;
 pub mod store;

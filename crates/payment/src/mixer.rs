@@ -159,6 +159,25 @@ struct LedgerView {
     beyond: u64,
 }
 
+/// How a mixer stands to its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Height of the final block that was given in last.
+    pub height: u64,
+    /// Height of the newest one known.
+    pub newest: u64,
+    /// Whether new promises are made.
+    pub promises: bool,
+    /// Whether the account holds what it must.
+    pub solvent: bool,
+    /// Whether the account did something that is not in the records.
+    pub foreign: bool,
+    /// What the account must hold.
+    pub needed: Amount,
+    /// What came in unclaimed beyond the limit: the sum alone.
+    pub beyond: Amount,
+}
+
 /// How long an envelope key is the newest, in seconds.
 const KEY_LIFE_S: u64 = 86_400;
 
@@ -213,6 +232,20 @@ impl Mixer {
     /// The height of the final block to be given in next.
     pub fn next_block(&self) -> u64 {
         self.ledger.height + 1
+    }
+
+    /// Time of the newest final block that was given in, whole seconds; zero before the first.
+    pub fn date(&self) -> u64 {
+        self.ledger.date
+    }
+
+    /// How the mixer stands to its ledger.
+    pub fn standing(&self, now: Now) -> Standing {
+        let LedgerView { height, newest, solvent, foreign, beyond, .. } = self.ledger;
+        let promises = self.makes_promises(now);
+        let needed = self.needed();
+        let beyond = Amount::from_units(beyond);
+        Standing { height, newest, promises, solvent, foreign, needed, beyond }
     }
 
     /// This mixer's account.
@@ -290,6 +323,65 @@ impl Mixer {
         out.push(Effect::Save(changes));
         self.pool(now, Purpose::Order(id));
         Ok(())
+    }
+
+    /// Sends the deposit of a stuck order back to who made it, on the operator's word. The promise is
+    /// not kept then.
+    ///
+    /// # Errors
+    /// [`Refused::NoOrder`], [`Refused::NotNow`] for an order that is not stuck or not worth its return,
+    /// [`Refused::Full`] if too many returns wait.
+    pub fn give_back_order(
+        &mut self,
+        now: Now,
+        id: OrderId,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        let order = self.orders.get(&id).ok_or(Refused::NoOrder)?;
+        let Order::Stuck(fund) = order else { return Err(Refused::NotNow) };
+        let promise = fund.deal.promise(self.account, fund.their_seed);
+        let back = Return {
+            to: promise.sender,
+            amount: promise.in_amount,
+            reference: promise.in_reference(&self.config.currency),
+            failures: 0,
+        };
+        let place = fund.deposit;
+        let mut changes = Vec::new();
+        self.begin_return(now, place, back, &mut changes)?;
+        self.forget(id, &mut changes);
+        out.push(Effect::Save(changes));
+        Ok(())
+    }
+
+    /// Sends an unclaimed payment back to who made it, on the operator's word.
+    ///
+    /// # Errors
+    /// [`Refused::NoOrder`], [`Refused::NotNow`] for one that is itself a return or not worth its cost,
+    /// [`Refused::Full`] if too many returns wait.
+    pub fn give_back(
+        &mut self,
+        now: Now,
+        place: Place,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        let mut back = self.unclaimed.get(&place).cloned().ok_or(Refused::NoOrder)?;
+        if !is_mingle(&back.reference) {
+            return Err(Refused::NotNow);
+        }
+        back.failures = 0;
+        let mut changes = Vec::new();
+        self.begin_return(now, place, back, &mut changes)?;
+        self.unclaimed.remove(&place);
+        changes.push(records::unclaimed(place, None));
+        out.push(Effect::Save(changes));
+        Ok(())
+    }
+
+    /// The operator has looked at what the account did that is not in the records: new promises again.
+    pub fn looked(&mut self, out: &mut Vec<Effect>) {
+        self.ledger.foreign = false;
+        out.push(Effect::Save(vec![records::height(&self.ledger, self.slots.next())]));
     }
 
     /// Whether new promises are made: the newest final block is known and fresh, the account is

@@ -160,6 +160,23 @@ pub enum Step {
 pub const FAILURES_MAX: u64 = 8;
 
 impl Order {
+    /// The names of all states.
+    pub const NAMES: [&'static str; 6] =
+        ["requested", "answered", "promised", "funded", "paying", "stuck"];
+
+    /// The state in one word.
+    pub fn name(&self) -> &'static str {
+        let at = match self {
+            Self::Requested { .. } => 0,
+            Self::Answered { .. } => 1,
+            Self::Promised { .. } => 2,
+            Self::Funded(_) => 3,
+            Self::Paying(..) => 4,
+            Self::Stuck(_) => 5,
+        };
+        Self::NAMES[at]
+    }
+
     /// What was agreed.
     pub fn deal(&self) -> &Deal {
         match self {

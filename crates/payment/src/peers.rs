@@ -239,6 +239,22 @@ pub enum Unwanted {
     Full,
 }
 
+impl std::fmt::Display for Unwanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Document(why) => why.fmt(f),
+            Self::Ourselves => f.write_str("this is our own peer info"),
+            Self::FromTheFuture => f.write_str("it is dated more than an hour ahead"),
+            Self::Expired => f.write_str("it is more than a day old"),
+            Self::NotNewer => f.write_str("one at least as new is known"),
+            Self::InsideAddress => f.write_str("its address leads inside a network"),
+            Self::HostTaken => f.write_str("another mixer proved itself at this host and port"),
+            Self::NotVouched => f.write_str("its identity signature is not for it, or has run out"),
+            Self::Full => f.write_str("as many mixers are known as there may be"),
+        }
+    }
+}
+
 impl From<BadDocument> for Unwanted {
     fn from(why: BadDocument) -> Self {
         Self::Document(why)

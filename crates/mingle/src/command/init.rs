@@ -1,126 +1,34 @@
-//! `mingle init mix|exit|entry DIR`: one folder for a real deployment.
+//! `mingle init ROLE DIR`: one folder for a real deployment.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+mod ledger;
+mod mixer;
+mod node;
 
-use clap::{Args, ValueEnum};
-use datagram::network::{Node, Role, Tier};
-use mixing::keys::Identity;
+use clap::Subcommand;
 
-use crate::config::{self, Config};
-use crate::{Error, folder, network};
+use crate::Error;
+use node::RoleName;
 
-#[derive(Args)]
-pub(super) struct Arguments {
-    /// What the node does
-    role: RoleName,
-    /// A folder that does not exist yet
-    folder: PathBuf,
-    /// What the network list will call it [default: the folder's name]
-    #[arg(long, value_parser = name)]
-    name: Option<String>,
-    /// Mix, exit: the port of its links
-    #[arg(long, default_value_t = 20_001, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    /// Mix: its place in chains, 1 to 5
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    tier: u8,
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// A mix of datagrams
+    Mix(node::MixArguments),
+    /// The last hop of datagrams
+    Exit(node::ExitArguments),
+    /// A user's own entry for datagrams
+    Entry(node::EntryArguments),
+    /// A mixer of payments
+    Mixer(mixer::Arguments),
+    /// A small ledger of test money, for trying the payments
+    Ledger(ledger::Arguments),
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
-    Mix,
-    Exit,
-    Entry,
-}
-
-/// A name for people and for folders.
-fn name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(['/', '\\']) || text.chars().any(char::is_control) {
-        return Err("a name is one word or a few, without slashes".into());
+pub(super) fn perform(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Mix(mix) => node::perform(RoleName::Mix, &mix.node, mix.port, mix.tier),
+        Command::Exit(exit) => node::perform(RoleName::Exit, &exit.node, exit.port, 1),
+        Command::Entry(entry) => node::perform(RoleName::Entry, &entry.node, 0, 1),
+        Command::Mixer(arguments) => mixer::perform(arguments),
+        Command::Ledger(arguments) => ledger::perform(arguments),
     }
-    Ok(text.to_owned())
 }
-
-pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
-    let folder = &arguments.folder;
-    let name = match &arguments.name {
-        Some(name) => name.clone(),
-        None => folder.file_name().map_or("node".into(), |name| name.to_string_lossy().into()),
-    };
-    let (role, port) = match arguments.role {
-        RoleName::Mix => (config::Role::Mix, arguments.port),
-        RoleName::Exit => (config::Role::Exit, arguments.port),
-        RoleName::Entry => (config::Role::Entry, 0),
-    };
-    let listen: [SocketAddr; 2] =
-        [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()];
-    let mut config = folder::settings(role, &name, Path::new(network::FILE), listen.into());
-    if let Config::Entry(entry) = &mut config {
-        entry.socks.listen = vec![(Ipv4Addr::LOCALHOST, SOCKS).into()];
-    }
-    let page = vec![(Ipv4Addr::LOCALHOST, METRICS).into()];
-    match &mut config {
-        Config::Entry(entry) => entry.metrics.listen = page,
-        Config::Mix(mix) => mix.metrics.listen = page,
-        Config::Exit(exit) => exit.metrics.listen = page,
-    }
-    let identity = folder::create(folder, &config)?;
-    let text = match identity {
-        None => entry_steps(folder),
-        Some(identity) => node_steps(arguments, &name, identity)?,
-    };
-    super::say(&text);
-    Ok(())
-}
-
-fn entry_steps(folder: &Path) -> String {
-    let shown = folder.display();
-    format!(
-        "An entry is in {shown}. Next:\n  \
-           1. Put the network's list, which who runs the network gives you, at {shown}/{}.\n  \
-           2. mingle run {shown}\n  \
-           3. Point applications at SOCKS5 127.0.0.1:{SOCKS} (UDP ASSOCIATE), or add forwards in\n     \
-              {shown}/{}.\n",
-        network::FILE,
-        config::FILE,
-    )
-}
-
-fn node_steps(arguments: &Arguments, name: &str, identity: Identity) -> Result<String, Error> {
-    let shown = arguments.folder.display();
-    let role = match arguments.role {
-        RoleName::Mix => {
-            Role::Mix(Tier::new(arguments.tier).ok_or(Error::Usage("a tier is 1 to 5".into()))?)
-        }
-        RoleName::Exit | RoleName::Entry => Role::Exit,
-    };
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, arguments.port));
-    let node = Node { name: name.to_owned(), identity, role, address };
-    let lines = network::listed(&node).map_err(Error::Usage)?;
-    let lines = lines.replace("0.0.0.0", "PUBLIC-ADDRESS");
-    let lines: String = lines.lines().map(|line| format!("       {line}\n")).collect();
-    let policy = match role {
-        Role::Exit => {
-            "  An exit talks to the outside for others: read the pages in docs/ about that first.\n"
-        }
-        Role::Mix(_) => "",
-    };
-    Ok(format!(
-        "{shown} has a new identity and its settings. Next:\n  \
-           1. Put these lines, with the address that others reach this machine at, into the\n     \
-              network list, and give the list to all nodes and users:\n\
-         {lines}  \
-           2. Put the list at {shown}/{}.\n  \
-           3. Open UDP port {} in the firewall, towards this machine and away from it.\n  \
-           4. mingle run {shown}\n\
-         {policy}\
-         {shown}/{} is the node's identity: keep it secret and keep a copy.\n",
-        network::FILE,
-        arguments.port,
-        config::KEY,
-    ))
-}
-
-const SOCKS: u16 = 20_100;
-const METRICS: u16 = 20_200;

@@ -80,6 +80,15 @@ impl Chain {
         &self.connection
     }
 
+    /// The height of the newest final block.
+    ///
+    /// # Errors
+    /// [`Error::Ledger`].
+    pub async fn height(&self) -> Result<u64, Error> {
+        let head = self.connection.final_head().await;
+        head.map(|head| head.height).map_err(|why| self.failed(why))
+    }
+
     /// The final blocks from a height on, as they are for an account; waits a while for the first.
     ///
     /// # Errors

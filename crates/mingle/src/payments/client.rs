@@ -17,7 +17,7 @@ use payment::document::{Currency, Host, PeerInfo};
 use payment::effect::{Answer, Command, Unheard};
 use payment::ubjson::Value;
 
-use super::config;
+use super::{config, peer_file};
 use crate::Error;
 
 /// Reaches mixers.
@@ -75,6 +75,11 @@ impl Client {
         Ok(Self { currency, direct, proxied, onion_only, chance })
     }
 
+    /// The currency whose mixers it reaches.
+    pub fn currency(&self) -> &Currency {
+        &self.currency
+    }
+
     /// The HTTP client for a ledger at `url`: through the proxy, unless the ledger is on this machine or
     /// the proxy is for onion services only.
     pub fn for_ledger(&self, url: &str) -> Result<reqwest::Client, Silence> {
@@ -114,6 +119,20 @@ impl Client {
     pub async fn plain(&self, to: &Host, path: &str) -> Result<Value, Silence> {
         let (status, answer) = self.post(to, path, Vec::new()).await?;
         read(status, &answer)
+    }
+
+    /// Asks for a proof that whoever answers has the mixer's keys: only who can open the envelope can
+    /// answer it, and the account signed its key.
+    ///
+    /// # Errors
+    /// [`Silence`].
+    pub async fn proves(&self, mixer: &PeerInfo) -> Result<(), Silence> {
+        let answer = self.sealed(mixer, "/pubkey", &[]).await?;
+        let said = peer_file::entry(answer, "pubkey").ok_or(Silence::Forged)?;
+        match said == Value::from(mixer.pubkey.to_string().as_str()) {
+            true => Ok(()),
+            false => Err(Silence::Forged),
+        }
     }
 
     /// Sends a core's command; what came of it is for the core.

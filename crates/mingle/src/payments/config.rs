@@ -205,6 +205,22 @@ pub struct Server {
     pub request_time: Duration,
 }
 
+impl Server {
+    /// A server with the usual limits.
+    pub fn at(bind_host: IpAddr, bind_port: u16, public_host: String) -> Self {
+        Self {
+            bind_host,
+            bind_port,
+            public_host,
+            public_port: bind_port,
+            access_log: false,
+            connections_max: connections(),
+            source_connections_max: source_connections(),
+            request_time: request_time(),
+        }
+    }
+}
+
 fn connections() -> usize {
     512
 }

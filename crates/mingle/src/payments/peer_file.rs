@@ -57,6 +57,14 @@ pub fn entry(value: Value, name: &str) -> Option<Value> {
     entries.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
+/// The bytes of a name in a map.
+pub fn bytes(value: Value, name: &str) -> Option<Vec<u8>> {
+    match entry(value, name)? {
+        Value::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
 /// A file of these infos.
 pub fn page<'a>(infos: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     Value::List(infos.into_iter().map(Value::from).collect()).to_bytes()

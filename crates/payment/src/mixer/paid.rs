@@ -143,13 +143,30 @@ impl Mixer {
         after: &mut Vec<Effect>,
     ) {
         let back = Return::of(transfer, reference);
-        let worth = back.payment(self.config.terms.return_cost).is_some();
-        if !worth || self.returns.len() >= self.config.returns_max {
-            return self.book_unclaimed(transfer.place, back, changes, after);
+        if self.begin_return(now, transfer.place, back.clone(), changes).is_err() {
+            self.book_unclaimed(transfer.place, back, changes, after);
         }
-        changes.push(records::return_of(transfer.place, Some(&back)));
-        self.returns.insert(transfer.place, back);
-        self.pool(now, Purpose::Return(transfer.place));
+    }
+
+    /// Lets a payment back wait for company.
+    ///
+    /// # Errors
+    /// [`Refused::NotNow`] if it is not worth its cost, [`Refused::Full`] if too many wait.
+    pub(super) fn begin_return(
+        &mut self,
+        now: Now,
+        place: Place,
+        back: Return,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refused> {
+        back.payment(self.config.terms.return_cost).ok_or(Refused::NotNow)?;
+        if self.returns.len() >= self.config.returns_max {
+            return Err(Refused::Full);
+        }
+        changes.push(records::return_of(place, Some(&back)));
+        self.returns.insert(place, back);
+        self.pool(now, Purpose::Return(place));
+        Ok(())
     }
 
     fn book_unclaimed(
