@@ -3,9 +3,12 @@
 mod account_key;
 mod bench;
 mod demo;
+mod identity;
 mod init;
 mod ledger;
 mod network;
+mod orders;
+mod peers;
 mod run;
 mod signals;
 mod sim;
@@ -44,6 +47,15 @@ enum Command {
     /// Measure what it costs
     #[command(subcommand)]
     Bench(bench::Command),
+    /// The mixers of payments that a mixer or wallet knows
+    #[command(subcommand)]
+    Peers(peers::Command),
+    /// What a mixer of payments owes, and what only its operator may do
+    #[command(subcommand)]
+    Orders(orders::Command),
+    /// Answer for a mixer of payments as a member
+    #[command(subcommand)]
+    Identity(identity::Command),
     /// Test money on an embedded ledger
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -80,6 +92,9 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Status(arguments) => status::perform(&arguments),
         Command::Demo(arguments) => demo::perform(&arguments),
         Command::Bench(command) => bench::perform(&command),
+        Command::Peers(command) => peers::perform(&command),
+        Command::Orders(command) => orders::perform(&command),
+        Command::Identity(command) => identity::perform(&command),
         Command::Ledger(command) => ledger::perform(&command),
         Command::Sim(arguments) => sim::perform(&arguments),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),

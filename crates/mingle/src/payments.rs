@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! mixer      the loop of one mixer   server  its HTTP side     gossip  whom it knows
-//!            asker, signer: its commands to mixers, its transactions   control  its operator's socket
+//!            asker, signer: its commands to mixers, its transactions
+//! control, operator                  the socket that its operator's commands use
 //! config, settings, keys             a folder's settings and its key
 //! store      what must outlive a crash
 //! client     commands to mixers, sealed, through a proxy
@@ -24,6 +25,7 @@ pub mod identity;
 pub mod keys;
 pub mod ledger;
 pub mod mixer;
+pub mod operator;
 pub mod peer_file;
 pub mod public;
 mod server;

@@ -12,13 +12,13 @@ use crate::payments::keys;
 
 #[derive(Args)]
 pub(super) struct AccountKeyArguments {
-    /// Take the account's key from this file (PubSec, or a seed in hex) instead of a new one
+    /// Take the account's key from this file: PubSec, or a seed in hex
     #[arg(long, value_name = "FILE", group = "key")]
     key_file: Option<PathBuf>,
     /// Take the account's key from the mnemonic in this file
     #[arg(long, value_name = "FILE", group = "key")]
     mnemonic_file: Option<PathBuf>,
-    /// Keep no key in the folder: ask for salt and password at the terminal each time
+    /// Ask for salt and password at the terminal, and keep no key in a folder
     #[arg(long, group = "key")]
     ask: bool,
 }
@@ -28,17 +28,33 @@ impl AccountKeyArguments {
     pub(super) fn settle(&self, folder: &Path) -> Result<(KeySource, Account), Error> {
         let source = KeySource { ask: self.ask, ..KeySource::default() };
         let path = folder.join(&source.file);
-        let key = if self.ask {
+        if self.ask {
             return Ok((source, keys::ask()?.account()));
-        } else if let Some(file) = &self.key_file {
-            keys::read(file)?
-        } else if let Some(file) = &self.mnemonic_file {
-            mnemonic(file)?
-        } else {
-            return Ok((source, keys::create(&path)?.account()));
+        }
+        let key = match self.file()? {
+            Some(key) => key,
+            None => return Ok((source, keys::create(&path)?.account())),
         };
         keys::save(&path, &key)?;
         Ok((source, key.account()))
+    }
+
+    /// The key that was named, when a new one will not do.
+    pub(super) fn given(&self) -> Result<AccountKey, Error> {
+        if self.ask {
+            return keys::ask();
+        }
+        self.file()?.ok_or_else(|| {
+            Error::Usage("whose key? name --key-file, --mnemonic-file or --ask".into())
+        })
+    }
+
+    fn file(&self) -> Result<Option<AccountKey>, Error> {
+        match (&self.key_file, &self.mnemonic_file) {
+            (Some(file), _) => keys::read(file).map(Some),
+            (None, Some(file)) => mnemonic(file).map(Some),
+            (None, None) => Ok(None),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::signals::Signals;
-use crate::config::{Config, FILE};
+use crate::config::Config;
 use crate::forward::Forward;
 use crate::node::Node;
 use crate::payments::{self, folders};
@@ -47,7 +47,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
             _ = stdin_ended => "standard input ended",
         }
     };
-    match is_of_payments(&folder) {
+    match payments::config::is_of_payments(&folder) {
         true => run_payments(&folder, arguments, ended).await?,
         false => run_node(&folder, arguments, ended).await?,
     }
@@ -70,12 +70,6 @@ async fn run_node(
     };
     log::info(format_args!("{why}: ending"));
     node.stop().await
-}
-
-/// Whether a folder is a mixer's, a ledger's or a wallet's.
-fn is_of_payments(folder: &Path) -> bool {
-    let text = std::fs::read_to_string(folder.join(FILE));
-    text.is_ok_and(|text| payments::config::Config::is_ours(&text))
 }
 
 async fn run_payments(

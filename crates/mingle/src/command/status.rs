@@ -1,5 +1,6 @@
 //! `mingle status [DIR]`: what the node of a folder does, from its own page.
 
+mod mixer;
 mod page;
 mod words;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::{Error, http, local};
+use crate::{Error, http, local, payments};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -29,6 +30,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
+    if payments::config::is_of_payments(&arguments.folder) {
+        return mixer::perform(arguments);
+    }
     let config = Config::read(&arguments.folder)?;
     let address = *config.metrics().listen.first().ok_or_else(|| {
         let why =
@@ -50,6 +54,11 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
         super::say(&shown()?);
         return Ok(());
     }
+    watch(shown)
+}
+
+/// Shows it again and again until interrupted.
+fn watch(shown: impl Fn() -> Result<String, Error>) -> Result<(), Error> {
     let mut out = std::io::stdout();
     let before = if out.is_terminal() { CLEAR } else { "\n" };
     loop {

@@ -52,15 +52,16 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether the text of a `config.toml` is one of the payments' at all.
-    pub fn is_ours(text: &str) -> bool {
-        toml::from_str::<Peek>(text).is_ok()
-    }
-
     /// The commented file that `parse` reads back to this very value.
     pub fn page(&self) -> String {
         page::render(self)
     }
+}
+
+/// Whether a folder is a mixer's, a ledger's or a wallet's, and not a node's of the datagrams.
+pub fn is_of_payments(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join(FILE));
+    text.is_ok_and(|text| toml::from_str::<Peek>(&text).is_ok())
 }
 
 /// What a folder does.

@@ -2,7 +2,9 @@
 //! the page of figures.
 //!
 //! ```text
-//! DIR/control.sock   GET /orders · GET /peers · POST /orders/NAME/retry · POST /orders/NAME/return
+//! DIR/control.sock   GET /status · GET /orders · GET /peers
+//!                    POST /peers        takes the mixers of a peer info file
+//!                    POST /orders/NAME/retry · POST /orders/NAME/return
 //!                    POST /looked       the operator has looked at a foreign spend
 //! metrics.listen     GET /status
 //! ```
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::mixer::Handle;
+use super::peer_file;
 use crate::Error;
 
 /// The socket in a folder.
@@ -48,7 +51,7 @@ pub(super) async fn serve(listener: UnixListener, handle: Handle) {
     let pages = Router::new()
         .route("/status", get(status))
         .route("/orders", get(orders))
-        .route("/peers", get(peers))
+        .route("/peers", get(peers).post(meet))
         .route("/orders/{name}/{act}", post(act))
         .route("/looked", post(looked))
         .with_state(handle);
@@ -170,6 +173,16 @@ async fn peers(State(handle): State<Handle>) -> Answer {
         json!({ "peers": core.peers().iter().map(one).collect::<Vec<_>>() })
     });
     listed.await.map(Json).ok_or_else(ending)
+}
+
+/// Takes the mixers of a peer info file; they are believed once they were reached.
+async fn meet(State(handle): State<Handle>, body: axum::body::Bytes) -> Answer {
+    let infos = peer_file::infos(&body).unwrap_or_default();
+    let taken = handle.with(move |core, _, _| {
+        let date = core.date();
+        infos.iter().filter(|info| core.peers_mut().offer(info, date).is_ok()).count()
+    });
+    taken.await.map(|count| Json(json!({ "taken": count }))).ok_or_else(ending)
 }
 
 async fn act(State(handle): State<Handle>, Words((name, act)): Words<(String, String)>) -> Answer {

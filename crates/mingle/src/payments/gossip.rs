@@ -129,7 +129,7 @@ impl Gossip {
                 Some(identity::read(&folder.join(&config.peers.identity), &currency)?)
             }
         };
-        let files = config.peers.files.iter().map(|file| folder.join(file)).collect();
+        let files = peer_file::of_folder(folder, &config.peers);
         let host = settings::host(config);
         let (own, told) = watch::channel((0, Vec::new()));
         let gossip = Self {

@@ -15,6 +15,9 @@ use crate::Error;
 /// An identity and what it signed.
 pub type Vouching = (Account, Vec<u8>);
 
+/// The longest that a word may last, in seconds.
+pub const LASTS_MAX_S: u64 = 366 * 86_400;
+
 /// Signs for a mixer.
 pub fn sign(key: &AccountKey, content: IdentitySignature, currency: &Currency) -> Vec<u8> {
     let signed = Signed::make(content, currency, key);

@@ -1,10 +1,18 @@
-//! Peer info files: a UBJSON list of signed peer infos, or the saved answer of `/peers`.
+//! Peer info files: a UBJSON list of signed peer infos, or the saved answer of `/peers`; either as text
+//! too, in base64url, to be pasted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use payment::document::{PeerInfo, Signed};
 use payment::ubjson::Value;
 
+use super::config::PeersConfig;
 use crate::Error;
+
+/// The folder of imported files in a mixer's or wallet's folder.
+pub const FOLDER: &str = "peers";
 
 /// The largest file that is read, in bytes.
 pub const SIZE_MAX: u64 = 16 * 1024 * 1024;
@@ -24,9 +32,44 @@ pub fn read(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
     infos(&bytes).ok_or_else(|| Error::unfit(path, remedy))
 }
 
-/// The signed infos in a list or in an answer of `/peers`.
+/// All peer info files of a folder: those that its settings name, and those that were imported.
+pub fn of_folder(folder: &Path, settings: &PeersConfig) -> Vec<PathBuf> {
+    let mut files: Vec<_> = settings.files.iter().map(|file| folder.join(file)).collect();
+    let imported = std::fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten();
+    files.extend(imported.map(|entry| entry.path()));
+    files.sort();
+    files
+}
+
+/// A name for a file of these infos: the same for the same mixers.
+pub fn name_of(infos: &[Signed<PeerInfo>]) -> String {
+    let mut accounts: Vec<_> = infos.iter().map(|info| info.content().pubkey).collect();
+    accounts.sort();
+    let bytes: Vec<u8> = accounts.iter().flat_map(|account| *account.as_bytes()).collect();
+    let hash = mixing::cipher::hash("mingle peer file name v1", &[&bytes]);
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A file as text, 76 characters a line.
+pub fn text(file: &[u8]) -> String {
+    let digits = URL_SAFE_NO_PAD.encode(file);
+    let lines = digits.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The bytes of a text, white space left out.
+pub fn plain_text(text: &str) -> Option<Vec<u8>> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    URL_SAFE_NO_PAD.decode(digits).ok()
+}
+
+/// The signed infos in a list or in an answer of `/peers`, in bytes or as text.
 pub fn infos(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
-    answered(Value::from_bytes(bytes).ok()?)
+    let value = Value::from_bytes(bytes).or_else(|why| {
+        let text = std::str::from_utf8(bytes).ok().and_then(plain_text);
+        text.map_or(Err(why), |bytes| Value::from_bytes(&bytes))
+    });
+    answered(value.ok()?)
 }
 
 /// The signed infos in a list, or in a map that has them under `peers`.
@@ -80,6 +123,8 @@ mod tests {
         let raws = [&b"one"[..], b"two"];
         let expected: Vec<_> = raws.iter().map(|raw| raw.to_vec()).collect();
         assert_eq!(infos(&page(raws)), Some(expected.clone()));
+        let pasted = format!("\n{}\n", text(&page(raws)));
+        assert_eq!(infos(pasted.as_bytes()), Some(expected.clone()));
         let peer = |raw: &[u8]| map([("raw", Value::from(raw)), ("up_in", Value::Bool(true))]);
         let answer = map([("peers", Value::List(raws.iter().map(|raw| peer(raw)).collect()))]);
         assert_eq!(infos(&answer.to_bytes()), Some(expected));
