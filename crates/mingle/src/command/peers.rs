@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use payment::document::{Currency, Host, PeerInfo, Signed};
+use payment::document::{Currency, PeerInfo, Signed};
 
 use crate::Error;
 use crate::config::span;
@@ -158,11 +158,7 @@ fn verified(raws: Vec<Vec<u8>>, currency: &Currency) -> Vec<Signed<PeerInfo>> {
 
 async fn asked(settings: &Settings, host: &str) -> Result<Vec<Vec<u8>>, Error> {
     let client = Client::new(&settings.client, settings.currency.clone())?;
-    let wrong = || Error::Usage(format!("{host:?} is no HOST:PORT"));
-    let bare = host.trim_start_matches("http://").trim_end_matches('/');
-    let (address, port) = bare.rsplit_once(':').ok_or_else(wrong)?;
-    let address = address.trim_matches(['[', ']']).to_owned();
-    let to = Host { address, port: port.parse().map_err(|_| wrong())? };
+    let to = peer_file::host(host)?;
     let failed = |why| Error::Failed(format!("{host}: {why}"));
     let mut raws =
         Vec::from_iter(peer_file::bytes(client.plain(&to, "/info").await.map_err(failed)?, "info"));

@@ -260,6 +260,8 @@ impl Default for Client {
 pub struct PeersConfig {
     /// Peer info files; relative to the folder.
     pub files: Vec<PathBuf>,
+    /// Mixers by HOST:PORT that are asked for their infos, and whom they know, as long as nobody is.
+    pub hosts: Vec<String>,
     /// Whether addresses inside a network are believed.
     pub inside: bool,
     /// An identity signature for this mixer; empty for none.

@@ -31,8 +31,22 @@ use crate::Error;
 /// The socket in a folder.
 pub const FILE: &str = "control.sock";
 
+/// The open socket. Dropped, it is gone from the folder too.
+pub(super) struct Socket {
+    listener: UnixListener,
+    _gone: Gone,
+}
+
+struct Gone(PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Opens the socket of a folder; the folder's lock is held, so an old one is nobody's.
-pub(super) fn bind(folder: &Path) -> Result<UnixListener, Error> {
+pub(super) fn bind(folder: &Path) -> Result<Socket, Error> {
     let path: PathBuf = folder.join(FILE);
     match std::fs::remove_file(&path) {
         Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
@@ -43,11 +57,12 @@ pub(super) fn bind(folder: &Path) -> Result<UnixListener, Error> {
     let listener = UnixListener::bind(&path).map_err(|why| Error::write(&path, why))?;
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&path, mode).map_err(|why| Error::write(&path, why))?;
-    Ok(listener)
+    Ok(Socket { listener, _gone: Gone(path) })
 }
 
 /// Serves the socket until its task ends.
-pub(super) async fn serve(listener: UnixListener, handle: Handle) {
+pub(super) async fn serve(socket: Socket, handle: Handle) {
+    let Socket { listener, _gone: _held } = socket;
     let pages = Router::new()
         .route("/status", get(status))
         .route("/orders", get(orders))

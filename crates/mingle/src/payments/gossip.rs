@@ -41,6 +41,8 @@ pub(super) struct Gossip {
     host: Host,
     identity: Option<Vouching>,
     files: Vec<PathBuf>,
+    /// Who is asked as long as nobody is known.
+    hosts: Vec<Host>,
     news: mpsc::Receiver<Account>,
     known: BTreeMap<Account, Acquaintance>,
     /// What the records have, by account: when it was signed.
@@ -130,6 +132,8 @@ impl Gossip {
             }
         };
         let files = peer_file::of_folder(folder, &config.peers);
+        let hosts = config.peers.hosts.iter().map(|text| peer_file::host(text));
+        let hosts = hosts.collect::<Result<_, _>>()?;
         let host = settings::host(config);
         let (own, told) = watch::channel((0, Vec::new()));
         let gossip = Self {
@@ -140,6 +144,7 @@ impl Gossip {
             host,
             identity,
             files,
+            hosts,
             news,
             known: BTreeMap::new(),
             saved: BTreeMap::new(),
@@ -171,7 +176,9 @@ impl Gossip {
             }
             self.offer(std::mem::take(&mut infos)).await;
             self.renew().await;
-            self.talk(&mut talks).await;
+            if !self.talk(&mut talks).await && talks.is_empty() {
+                infos.extend(self.ask_hosts().await);
+            }
             self.keep().await;
             tokio::select! {
                 _ = tick.tick() => {}
@@ -216,14 +223,31 @@ impl Gossip {
         }
     }
 
-    /// Contacts those whose time has come.
-    async fn talk(&mut self, talks: &mut JoinSet<Talk>) {
+    /// Asks the mixers that the settings name who they are; the answers are for `offer`.
+    async fn ask_hosts(&mut self) -> Vec<Vec<u8>> {
+        let now = self.clock.now().time;
+        if self.asked_at.is_some_and(|at| now - at < RETRY_LEAST) {
+            return Vec::new();
+        }
+        self.asked_at = Some(now);
+        let mut infos = Vec::new();
+        for host in &self.hosts {
+            if let Ok(answer) = self.client.plain(host, "/info").await {
+                infos.extend(peer_file::bytes(answer, "info"));
+            }
+        }
+        infos
+    }
+
+    /// Contacts those whose time has come. Whether anybody is known at all.
+    async fn talk(&mut self, talks: &mut JoinSet<Talk>) -> bool {
         let (signed, own) = self.own.borrow().clone();
         let listed = self.handle.with(|core, _, _| {
             let all = core.peers().iter();
             all.map(|peer| (peer.info().clone(), peer.is_reached())).collect::<Vec<_>>()
         });
-        let Some(listed) = listed.await else { return };
+        let Some(listed) = listed.await else { return true };
+        let is_anybody = !listed.is_empty();
         let accounts: BTreeSet<_> = listed.iter().map(|(info, _)| info.pubkey).collect();
         self.known.retain(|account, _| accounts.contains(account));
         let now = self.clock.now().time;
@@ -247,6 +271,7 @@ impl Gossip {
             let client = self.client.clone();
             talks.spawn(async move { talk(&client, info, tell, asks || !reached).await });
         }
+        is_anybody
     }
 
     /// Somebody is new or silent: his turn is sooner.

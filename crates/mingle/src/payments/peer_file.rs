@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use payment::document::{PeerInfo, Signed};
+use payment::document::{Host, PeerInfo, Signed};
 use payment::ubjson::Value;
 
 use super::config::PeersConfig;
@@ -39,6 +39,18 @@ pub fn of_folder(folder: &Path, settings: &PeersConfig) -> Vec<PathBuf> {
     files.extend(imported.map(|entry| entry.path()));
     files.sort();
     files
+}
+
+/// Reads `HOST:PORT`; `http://` in front is forgiven.
+///
+/// # Errors
+/// For any other text.
+pub fn host(text: &str) -> Result<Host, Error> {
+    let wrong = || Error::Usage(format!("{text:?} is no HOST:PORT"));
+    let bare = text.trim_start_matches("http://").trim_end_matches('/');
+    let (address, port) = bare.rsplit_once(':').ok_or_else(wrong)?;
+    let address = address.trim_matches(['[', ']']).to_owned();
+    Ok(Host { address, port: port.parse().map_err(|_| wrong())? })
 }
 
 /// A name for a file of these infos: the same for the same mixers.

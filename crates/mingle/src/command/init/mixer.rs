@@ -43,6 +43,9 @@ pub(in crate::command) struct Arguments {
     /// A peer info file: mixers that are known at first; may be given again
     #[arg(long, value_name = "FILE")]
     peers: Vec<PathBuf>,
+    /// A mixer that is asked who it is and whom it knows, as long as nobody is known; may be given again
+    #[arg(long, value_name = "HOST:PORT")]
+    ask_mixer: Vec<String>,
     /// Believe mixers at addresses inside a network: for tests and private networks
     #[arg(long)]
     inside: bool,
@@ -101,6 +104,7 @@ async fn make(arguments: &Arguments) -> Result<(), Error> {
         client: settings_of_client,
         peers: PeersConfig {
             files: arguments.peers.iter().map(|file| absolute(file)).collect::<Result<_, _>>()?,
+            hosts: arguments.ask_mixer.clone(),
             inside: arguments.inside,
             identity: arguments.identity.as_deref().map(absolute).transpose()?.unwrap_or_default(),
         },

@@ -100,6 +100,11 @@ const SECTIONS: &[Section] = &[
         "Mixers that are known at first.",
         &[
             ("files", "Peer info files, as `mingle peers export` writes; relative to this folder."),
+            (
+                "hosts",
+                "Mixers, as \"HOST:PORT\", that are asked who they are and whom they know as long as \
+                 nobody is known.",
+            ),
             ("inside", "Believe addresses inside a network: for tests and private networks only."),
             (
                 "identity",
