@@ -53,11 +53,13 @@ enum Event {
     Look(Box<Look>),
 }
 
-type Look = dyn FnOnce(&mut Core, Now, &mut Vec<Effect>) + Send;
+/// Looks at the core and says how to tell what it saw, once what it changed is saved.
+type Look = dyn FnOnce(&mut Core, Now, &mut Vec<Effect>) -> Box<dyn FnOnce() + Send> + Send;
 
 /// What follows a save.
 enum Next {
-    Reply(oneshot::Sender<Result<Answer, Refused>>, Answer),
+    Reply(oneshot::Sender<Result<Answer, Refused>>, Result<Answer, Refused>),
+    Show(Box<dyn FnOnce() + Send>),
     Ask(OrderId, Account, Command),
     Work(Work),
     Tell(Notice),
@@ -88,7 +90,9 @@ impl Handle {
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let look = move |core: &mut Core, now: Now, out: &mut Vec<Effect>| {
-            let _ = reply.send(look(core, now, out));
+            let seen = look(core, now, out);
+            // Whoever asked may have gone.
+            Box::new(move || drop(reply.send(seen))) as Box<dyn FnOnce() + Send>
         };
         self.0.send(Event::Look(Box::new(look))).await.ok()?;
         answer.await.ok()
@@ -212,7 +216,7 @@ impl Running {
                     collect(&mut out, reply, taken.err(), &mut changes, &mut nexts);
                 }
                 Event::Look(look) => {
-                    look(&mut self.core, now, &mut out);
+                    nexts.push(Next::Show(look(&mut self.core, now, &mut out)));
                     collect(&mut out, None, None, &mut changes, &mut nexts);
                 }
             }
@@ -223,7 +227,8 @@ impl Running {
         for next in nexts {
             match next {
                 // Whoever asked may have gone; asking again gives the same answer.
-                Next::Reply(to, answer) => drop(to.send(Ok(answer))),
+                Next::Reply(to, answer) => drop(to.send(answer)),
+                Next::Show(show) => show(),
                 Next::Ask(order, to, command) => {
                     let to = self.core.peers().find(&to).map(|peer| peer.info().clone());
                     self.asker.ask(order, to, command);
@@ -237,8 +242,8 @@ impl Running {
     }
 }
 
-/// Takes effects apart: what is saved, and what follows the save. A refusal has changed nothing and
-/// is answered at once.
+/// Takes effects apart: what is saved, and what follows the save. A refusal changed nothing, but may
+/// stand on what another input of this turn changed.
 fn collect(
     out: &mut Vec<Effect>,
     mut reply: Option<oneshot::Sender<Result<Answer, Refused>>>,
@@ -252,7 +257,7 @@ fn collect(
                 changes.extend(some);
                 None
             }
-            Effect::Reply(answer) => reply.take().map(|to| Next::Reply(to, answer)),
+            Effect::Reply(answer) => reply.take().map(|to| Next::Reply(to, Ok(answer))),
             Effect::Ask { order, to, command } => Some(Next::Ask(order, to, command)),
             Effect::Sign { slot, payment, period } => {
                 Some(Next::Work(Work::Sign { slot, payment, period }))
@@ -262,7 +267,7 @@ fn collect(
         });
     }
     if let (Some(to), Some(why)) = (reply, refused) {
-        let _ = to.send(Err(why));
+        nexts.push(Next::Reply(to, Err(why)));
     }
 }
 
