@@ -500,8 +500,21 @@ impl Payer {
         };
         let found = self.parts.iter().find(|(_, part)| is_it(part)).map(|(id, _)| *id);
         let Some(id) = found else { return self.remember_spent(transfer, changes) };
-        if let Some(Part::Ready { plan, in_seed, promises }) = self.parts.remove(&id) {
-            self.parts.insert(id, Part::Depositing { plan, in_seed, promises });
+        // A part that was paid already stays what it is: this is a second payment of it.
+        if let Some(part) = self.parts.remove(&id) {
+            let part = match part {
+                Part::Ready { plan, in_seed, promises } => {
+                    Part::Depositing { plan, in_seed, promises }
+                }
+                other @ (Part::Asking { .. }
+                | Part::Waiting { .. }
+                | Part::Depositing { .. }
+                | Part::Deposited { .. }
+                | Part::Arrived { .. }
+                | Part::Returned { .. }
+                | Part::Failed(_)) => other,
+            };
+            self.parts.insert(id, part);
         }
         self.on_deposited(id, changes);
     }

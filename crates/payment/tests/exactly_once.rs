@@ -242,6 +242,30 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(run(), run());
 }
 
+/// Found by simulation: the part was gone from the payer's memory after the second transfer.
+#[test]
+fn a_part_that_is_paid_twice_by_another_program_is_not_lost() {
+    let mut world = World::new(9, 3, 1, Faults::default());
+    world.pays = false;
+    world.want(0, 201, 500, 15_000);
+    let first = |world: &World| {
+        let part = world.payer(0).parts().values().next();
+        part.and_then(|part| part.promises().first().map(|promise| promise.content().clone()))
+    };
+    world.run_until(STEP_MS);
+    while first(&world).is_none() && world.ms < 60_000 {
+        world.run_until(world.ms + STEP_MS);
+    }
+    let promise = first(&world).unwrap();
+    let reference = promise.in_reference(&world.currency());
+    for _ in 0..2 {
+        world.pay_by_hand(101, promise.node, 505, reference.as_bytes());
+    }
+    world.run_to_end(180_000);
+    let part = world.payer(0).parts().values().next();
+    assert!(part.is_some_and(|part| matches!(part, Part::Arrived { .. } | Part::Returned { .. })));
+}
+
 /// The checks can fail: a second payout of one promise is found.
 #[test]
 #[should_panic(expected = "was paid 2 times")]
