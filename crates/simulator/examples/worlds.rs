@@ -1,13 +1,14 @@
 //! Runs worlds without the program: `worlds SYSTEM PROFILE FIRST COUNT [LESS] [log]`.
 
 use simulator::shrink::{Less, shrink};
-use simulator::{Breach, Planned, chain};
+use simulator::{Breach, Planned, chain, payments};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("chain") => worlds::<chain::Plan>(&arguments),
-        _ => panic!("which system? chain"),
+        Some("payments") => worlds::<payments::Plan>(&arguments),
+        _ => panic!("which system? chain or payments"),
     }
 }
 

@@ -44,7 +44,7 @@ fn stretched(nanos: u64, by: i64, of: i64) -> u64 {
 const MILLION: i64 = 1_000_000;
 
 /// The date at which every world begins.
-const BEGINNING: Date = Date::from_secs(1_800_000_000);
+pub const BEGINNING: Date = Date::from_secs(1_800_000_000);
 
 #[cfg(test)]
 mod tests {

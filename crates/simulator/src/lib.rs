@@ -16,10 +16,12 @@
 pub mod chain;
 pub mod clock;
 pub mod log;
+pub mod payments;
 pub mod planned;
 pub mod queue;
 pub mod report;
 pub mod shrink;
+pub mod wire;
 
 pub use planned::{Breach, Planned};
 pub use report::Report;

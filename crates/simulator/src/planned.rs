@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use mixing::Chance;
+
 use crate::report::Report;
 
 /// A world before it runs. Everything is drawn from one seed and then only data, so a world can be
@@ -57,4 +59,13 @@ pub trait Breach {
     fn is_like(&self, other: &Self) -> bool;
     /// The sentence for people.
     fn tell(&self, plan: &Self::Plan) -> String;
+}
+
+/// A generator for one purpose of a world, so that leaving a part of it out changes no other.
+pub(crate) fn chance(seed: u64, purpose: &str, number: usize) -> Chance {
+    let number = (number as u64).to_be_bytes();
+    Chance::new(mixing::cipher::hash(
+        "mingle simulator v1",
+        &[&seed.to_be_bytes(), purpose.as_bytes(), &number],
+    ))
 }

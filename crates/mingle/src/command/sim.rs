@@ -1,11 +1,12 @@
-//! `mingle sim`: made-up worlds of the chain under faults, and whether all checks hold in them.
+//! `mingle sim`: made-up worlds of the chain or of the payments under faults, and whether all checks
+//! hold in them.
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use simulator::shrink::{Less, shrink};
-use simulator::{Breach, Planned, Report, chain};
+use simulator::{Breach, Planned, Report, chain, payments};
 
 use super::say;
 use crate::Error;
@@ -19,10 +20,14 @@ pub(super) struct Arguments {
     /// How many worlds, one number after the other
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: u64,
+    /// Which system's worlds
+    #[arg(long, value_name = "NAME", default_value = "chain")]
+    system: System,
     /// How long the users send; without it each world says itself
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// What kind of worlds: faults, calm, storm, restarts, hours or voice
+    /// What kind of worlds: faults, calm, storm, restarts, hours or voice for the chain; faults, calm,
+    /// storm, sleepers or cheats for the payments
     #[arg(long, value_name = "NAME", default_value = "faults")]
     profile: String,
     /// Leave a part of the world out: f, u or t with a number for a fault, a user or the
@@ -40,13 +45,22 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum System {
+    Chain,
+    Payments,
+}
+
 /// How often a broken world is run again to find its smallest part.
 const SHRINK_RUNS: usize = 200;
 /// How often progress is said, in worlds.
 const PROGRESS_EVERY: u64 = 100;
 
 pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
-    worlds::<chain::Plan>(arguments)
+    match arguments.system {
+        System::Chain => worlds::<chain::Plan>(arguments),
+        System::Payments => worlds::<payments::Plan>(arguments),
+    }
 }
 
 fn worlds<P: Planned>(arguments: &Arguments) -> Result<(), Error> {
@@ -64,12 +78,12 @@ fn worlds<P: Planned>(arguments: &Arguments) -> Result<(), Error> {
         print(arguments, &report);
         if let Some(broken) = &report.broken {
             let why = broken.tell(&report.plan);
-            let again = again(arguments, seed, &arguments.without);
+            let again = again::<P>(arguments, seed, &arguments.without);
             say(&format!("again: {again}\n"));
             if !arguments.no_shrink && arguments.without == Less::default() {
                 let (less, smallest) = shrink(report, &drawn, SHRINK_RUNS, run);
                 print(arguments, &smallest);
-                say(&format!("smallest: {}\n", self::again(arguments, seed, &less)));
+                say(&format!("smallest: {}\n", self::again::<P>(arguments, seed, &less)));
             }
             return Err(Error::Usage(format!("the world of seed {seed} breaks: {why}")));
         }
@@ -100,8 +114,9 @@ fn profile<P: Planned>(name: &str) -> Result<P::Profile, Error> {
 }
 
 /// The command that brings a world back.
-fn again(arguments: &Arguments, seed: u64, less: &Less) -> String {
-    let mut command = format!("mingle sim --profile {} --seed {seed}", arguments.profile);
+fn again<P: Planned>(arguments: &Arguments, seed: u64, less: &Less) -> String {
+    let (system, profile) = (P::SYSTEM, &arguments.profile);
+    let mut command = format!("mingle sim --system {system} --profile {profile} --seed {seed}");
     if let Some(duration) = arguments.duration {
         command += &format!(" --duration {}ms", duration.as_millis());
     }
@@ -118,6 +133,7 @@ fn print<P: Planned>(arguments: &Arguments, report: &Report<P>) {
     if arguments.json {
         let broken = report.broken.as_ref();
         let mut line = json!({
+            "system": P::SYSTEM,
             "seed": report.plan.seed(),
             "profile": report.plan.profile_name(),
             "clean": report.is_clean(),

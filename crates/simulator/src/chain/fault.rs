@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::wire::Wire;
+
 /// One fault: from when until when, and what.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
@@ -15,31 +17,6 @@ pub struct Fault {
     pub until: Duration,
     /// What happens.
     pub what: What,
-}
-
-/// Which datagrams a fault concerns. Nodes are numbers in the plan's order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wire {
-    /// All.
-    All,
-    /// Those that a node sends: also what a cheating hop does to them.
-    From(usize),
-    /// Those between two nodes, both ways.
-    Between(usize, usize),
-    /// Those from the first to the second only.
-    OneWay(usize, usize),
-}
-
-impl Wire {
-    /// Whether a datagram between these nodes is one of them.
-    pub fn has(self, from: usize, to: usize) -> bool {
-        match self {
-            Wire::All => true,
-            Wire::From(node) => node == from,
-            Wire::Between(a, b) => (a, b) == (from, to) || (b, a) == (from, to),
-            Wire::OneWay(a, b) => (a, b) == (from, to),
-        }
-    }
 }
 
 /// What happens.

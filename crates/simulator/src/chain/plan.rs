@@ -162,11 +162,7 @@ impl Plan {
 
     /// A generator for one purpose, so that leaving a part of the world out changes no other.
     pub fn chance(&self, purpose: &str, number: usize) -> Chance {
-        let number = (number as u64).to_be_bytes();
-        Chance::new(mixing::cipher::hash(
-            "mingle simulator v1",
-            &[&self.seed.to_be_bytes(), purpose.as_bytes(), &number],
-        ))
+        crate::planned::chance(self.seed, purpose, number)
     }
 
     /// When the last fault is over and all users have started.
