@@ -27,18 +27,18 @@ impl WindowRules {
 
 /// The model: all numbers that were marked, and the number up to which the window gave up telling.
 #[derive(Default)]
-struct Marked {
+pub(crate) struct Marked {
     all: BTreeSet<u32>,
     given_up: Option<u32>,
     has_bits: bool,
 }
 
 impl Marked {
-    fn top(&self) -> Option<u32> {
+    pub(crate) fn top(&self) -> Option<u32> {
         self.all.last().copied()
     }
 
-    fn check(&self, number: u32, rules: &WindowRules) -> Result<(), Seen> {
+    pub(crate) fn check(&self, number: u32, rules: &WindowRules) -> Result<(), Seen> {
         let Some(top) = self.top().filter(|top| number <= *top) else { return Ok(()) };
         let gives_up = self.given_up.is_some_and(|below| number <= below);
         match () {
@@ -50,7 +50,7 @@ impl Marked {
         }
     }
 
-    fn mark(&mut self, number: u32, may_have_bits: bool) {
+    pub(crate) fn mark(&mut self, number: u32, may_have_bits: bool) {
         let next = self.top().map_or(0, |top| top.saturating_add(1));
         if number > next && !self.has_bits && may_have_bits {
             self.has_bits = true;

@@ -15,6 +15,11 @@ pub struct Target {
 /// Every target, parsers first.
 pub const TARGETS: &[Target] = &[
     // The chain.
+    target("cells", datagram::cells, 400),
+    target("openings", datagram::openings, 150),
+    target("messages", datagram::messages, 300),
+    target("set_ups", datagram::set_ups, 150),
+    target("key_lists", datagram::key_lists, 150),
     target("destinations", datagram::destinations, 4_000),
     // Payments.
     target("ubjson", payment::ubjson, 6_000),
@@ -43,6 +48,11 @@ pub const TARGETS: &[Target] = &[
     target("window", mixing::window, 3_000),
     target("pool", mixing::pool, 2_000),
     target("id_tables", datagram::id_tables, 3_000),
+    target("fragments", datagram::fragments, 400),
+    target("lanes", datagram::lanes, 200),
+    target("links", datagram::links, 300),
+    target("exits", datagram::exits, 200),
+    target("entries", datagram::entries, 150),
     target("ledger", money::ledger, 300),
 ];
 

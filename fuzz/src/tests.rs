@@ -94,12 +94,12 @@ macro_rules! changed_inputs {
 }
 
 changed_inputs! {
-    destinations
+    cells openings messages set_ups key_lists destinations
     ubjson identity_signatures peer_infos promises requests confirms get_confirms
     onion_layers promise_slots sealed_commands command_paths order_records
     transactions blocks addresses key_files
     socks_datagrams socks_handshakes configs network_lists
-    window pool id_tables ledger
+    window pool id_tables fragments lanes links exits entries ledger
 }
 
 /// A body over its seeds and over changed ones. What fails is kept, to be a regression case.

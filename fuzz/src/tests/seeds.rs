@@ -83,7 +83,7 @@ fn of(name: &str) -> Vec<Vec<u8>> {
 /// Steps of a machine: any bytes are some.
 fn steps(name: &str) -> Vec<Vec<u8>> {
     let mut chance = Chance::new(::mixing::cipher::hash("mingle fuzz seed", &[name.as_bytes()]));
-    [64, 200, 500]
+    [40, 64, 200, 200, 500, 1_500]
         .map(|length| {
             let mut steps = vec![0; length];
             chance.fill(&mut steps);

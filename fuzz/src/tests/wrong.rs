@@ -1,58 +1,181 @@
 //! Every model with a mistake in it: the body must notice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::{changed, seeds};
 use crate::TARGETS;
-use crate::datagram::{IdRules, id_tables_with};
+use crate::datagram::models::*;
 use crate::mixing::{PoolRules, WindowRules, pool_with, window_with};
 use crate::money::{LedgerRules, ledger_with};
 
-/// Whether a body notices its mistaken model on some input of a target.
-fn notices(name: &str, body: impl Fn(&[u8])) -> bool {
+/// Each of these models must be noticed on some input of the target.
+fn notices<R>(name: &str, body: fn(&[u8], &R), models: &[R]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("in the list");
-    let mut inputs = seeds(target).into_iter().chain(changed(target, target.mutations));
-    inputs.any(|bytes| catch_unwind(AssertUnwindSafe(|| body(&bytes))).is_err())
+    for (number, model) in models.iter().enumerate() {
+        let mut inputs = seeds(target).into_iter().chain(changed(target, target.mutations));
+        let fails =
+            |bytes: Vec<u8>| catch_unwind(AssertUnwindSafe(|| body(&bytes, model))).is_err();
+        assert!(inputs.any(fails), "{name} does not notice its wrong model {number}");
+    }
 }
 
 #[test]
 fn a_window_that_is_one_wider_or_forgets_what_it_gave_up_is_noticed() {
-    for rules in [
-        WindowRules { width: 65, ..WindowRules::TRUE },
-        WindowRules { width: 63, ..WindowRules::TRUE },
-        WindowRules { rest_gives_up: false, ..WindowRules::TRUE },
-    ] {
-        assert!(notices("window", |bytes| window_with(bytes, &rules)));
-    }
+    notices(
+        "window",
+        window_with,
+        &[
+            WindowRules { width: 65, ..WindowRules::TRUE },
+            WindowRules { width: 63, ..WindowRules::TRUE },
+            WindowRules { rest_gives_up: false, ..WindowRules::TRUE },
+        ],
+    );
 }
 
 #[test]
 fn a_pool_in_another_order_with_more_room_or_less_patience_is_noticed() {
-    for rules in [
-        PoolRules { in_order: false, ..PoolRules::TRUE },
-        PoolRules { limit: 25, ..PoolRules::TRUE },
-        PoolRules { patience: 0, ..PoolRules::TRUE },
-    ] {
-        assert!(notices("pool", |bytes| pool_with(bytes, &rules)));
-    }
+    notices(
+        "pool",
+        pool_with,
+        &[
+            PoolRules { in_order: false, ..PoolRules::TRUE },
+            PoolRules { limit: 25, ..PoolRules::TRUE },
+            PoolRules { patience: 0, ..PoolRules::TRUE },
+        ],
+    );
 }
 
 #[test]
 fn a_table_with_more_room_or_with_ids_that_live_on_is_noticed() {
-    for rules in
-        [IdRules { limit: 6, ..IdRules::TRUE }, IdRules { ids_end: false, ..IdRules::TRUE }]
-    {
-        assert!(notices("id_tables", |bytes| id_tables_with(bytes, &rules)));
-    }
+    notices(
+        "id_tables",
+        id_tables_with,
+        &[IdRules { limit: 6, ..IdRules::TRUE }, IdRules { ids_end: false, ..IdRules::TRUE }],
+    );
 }
 
 #[test]
 fn a_ledger_with_another_fee_a_nonce_that_stays_or_half_a_transaction_is_noticed() {
-    for rules in [
-        LedgerRules { fee: 2, ..LedgerRules::TRUE },
-        LedgerRules { forgets: false, ..LedgerRules::TRUE },
-        LedgerRules { all_or_nothing: false, ..LedgerRules::TRUE },
-    ] {
-        assert!(notices("ledger", |bytes| ledger_with(bytes, &rules)));
-    }
+    notices(
+        "ledger",
+        ledger_with,
+        &[
+            LedgerRules { fee: 2, ..LedgerRules::TRUE },
+            LedgerRules { forgets: false, ..LedgerRules::TRUE },
+            LedgerRules { all_or_nothing: false, ..LedgerRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn an_opening_that_serves_twice_or_a_mix_that_takes_everybody_is_noticed() {
+    notices(
+        "openings",
+        openings_with,
+        &[
+            OpeningRules { once: false, ..OpeningRules::TRUE },
+            OpeningRules { mix_takes_listed: true, ..OpeningRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_parcel_of_nine_pieces_or_an_acknowledgement_that_is_missing_is_noticed() {
+    notices(
+        "messages",
+        messages_with,
+        &[
+            MessageRules { pieces_max: 9, ..MessageRules::TRUE },
+            MessageRules { says_again: false, ..MessageRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_set_up_with_a_fourth_lifetime_or_a_fifth_channel_is_noticed() {
+    notices(
+        "set_ups",
+        set_ups_with,
+        &[
+            SetUpRules { lifetimes: 4, ..SetUpRules::TRUE },
+            SetUpRules { channels: 5, ..SetUpRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_list_a_second_too_far_or_one_too_many_is_noticed() {
+    notices(
+        "key_lists",
+        key_lists_with,
+        &[
+            ListRules { apart: ListRules::TRUE.apart + 64, ..ListRules::TRUE },
+            ListRules { per_hour: 3, ..ListRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn fragments_with_more_room_or_more_time_are_noticed() {
+    notices(
+        "fragments",
+        fragments_with,
+        &[
+            FragmentRules { incomplete_max: 17, ..FragmentRules::TRUE },
+            FragmentRules { kept_for: Duration::from_secs(6), ..FragmentRules::TRUE },
+            FragmentRules { room: FragmentRules::TRUE.room * 2, ..FragmentRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_lane_with_a_wider_window_or_a_fuller_pool_or_where_forgers_use_numbers_up_is_noticed() {
+    notices(
+        "lanes",
+        lanes_with,
+        &[
+            LaneRules { wider: 1, ..LaneRules::TRUE },
+            LaneRules { wider: -1, ..LaneRules::TRUE },
+            LaneRules { forged_uses_up: true, ..LaneRules::TRUE },
+            LaneRules { pool: 4, ..LaneRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn an_exit_that_waits_longer_holds_more_or_lets_anybody_answer_is_noticed() {
+    notices(
+        "exits",
+        exits_with,
+        &[
+            ExitRules { window: Duration::from_secs(4), ..ExitRules::TRUE },
+            ExitRules { waiting_max: 2, ..ExitRules::TRUE },
+            ExitRules { filters: false, ..ExitRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn an_entry_that_believes_anybody_or_delivers_twice_is_noticed() {
+    notices(
+        "entries",
+        entries_with,
+        &[
+            EntryRules { needs_proof: false, ..EntryRules::TRUE },
+            EntryRules { once: false, ..EntryRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_link_by_an_old_answer_or_without_its_cookie_is_noticed() {
+    notices(
+        "links",
+        links_with,
+        &[
+            LinkRules { fresh: false, ..LinkRules::TRUE },
+            LinkRules { uses_cookies: false, ..LinkRules::TRUE },
+        ],
+    );
 }

@@ -1,0 +1,11 @@
+//! The target `entries`: with `cargo fuzz` a fuzzer, else its body on the files that are named.
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::run("entries", bytes));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    fuzz::again("entries");
+}
