@@ -37,6 +37,7 @@ use crate::outbox::{Dropped, Outbox};
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::repeats::Repeats;
+use crate::share::Account;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{self, CELL_OVERHEAD, LAST_SEQUENCE, TAG};
 
@@ -85,6 +86,8 @@ struct Channel {
     last: Option<Time>,
     /// The link to the last mix, and the id that it wants to see.
     back: (Id, Id),
+    /// On whose account it is.
+    account: Account,
     /// The id that the exit wants to see.
     forward_id: Id,
     forward: ForwardKey,

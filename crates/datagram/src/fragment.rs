@@ -12,6 +12,7 @@ use mixing::time::Time;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::outbox::Dropped;
+use crate::share::fits;
 use crate::wire::{FRAGMENT_HEADER, FragmentHead};
 
 /// The most fragments of one message: the count is one byte.
@@ -63,8 +64,9 @@ impl Room {
         self.used
     }
 
-    fn take(&mut self, bytes: usize) -> bool {
-        let fits = self.limit - self.used >= bytes;
+    /// Takes bytes for a channel that has `own`, if it may have so many more.
+    fn take(&mut self, own: usize, bytes: usize) -> bool {
+        let fits = fits(own, bytes, self.used, self.limit);
         self.used += if fits { bytes } else { 0 };
         fits
     }
@@ -181,7 +183,8 @@ impl Joiner {
             driven_out = 1;
         }
         let bytes = usize::from(count) * size;
-        if !room.take(bytes) {
+        let own = self.incomplete.values().map(|message| message.bytes.len()).sum();
+        if !room.take(own, bytes) {
             return Err(Dropped::FragmentsFull);
         }
         let message = Incomplete {

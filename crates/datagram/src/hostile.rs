@@ -27,6 +27,7 @@ mod headers;
 mod insiders;
 mod reasons;
 mod rest;
+mod shares;
 
 use common::*;
 
@@ -304,6 +305,7 @@ fn opened(world: &World, theirs: Id, address: SocketAddr, ours: bool, leaving: u
         address,
         peer: Some(identity_key(&address).identity()),
         ours,
+        account: crate::share::Account::OURS,
         leaving,
         control_size: wire::cell_size(world.network.large.cell_size, leaving),
         channels_max: 1_000_000,

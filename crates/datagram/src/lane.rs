@@ -21,6 +21,7 @@ use crate::channel::{BackwardKey, ForwardKey};
 use crate::message::Message;
 use crate::network::Class;
 use crate::outbox::Dropped;
+use crate::share::{Account, Turns};
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{CELL_OVERHEAD, TAG};
 
@@ -57,6 +58,8 @@ pub(crate) struct Half {
     pub(crate) to: Option<(Id, Id)>,
     /// Which link it comes over.
     pub(crate) from: Id,
+    /// On whose account its cells wait: whoever set the channel up.
+    pub(crate) account: Account,
     /// The channel, as the pool tells channels apart.
     pub(crate) channel: Id,
     /// When a cell was last accepted.
@@ -71,8 +74,10 @@ pub(crate) enum HalfKey {
 }
 
 impl Half {
-    pub(crate) fn new(key: HalfKey, channel: Id, from: Id, to: Option<(Id, Id)>) -> Self {
-        Half { key, to, from, channel, last: None, window: Window::default() }
+    /// A half-channel on somebody's account, over this link; the channel's id comes later.
+    pub(crate) fn new(key: HalfKey, from: Id, to: Option<(Id, Id)>, account: Account) -> Self {
+        let (channel, window) = (Id::ZERO, Window::default());
+        Half { key, to, from, account, channel, last: None, window }
     }
 }
 
@@ -83,7 +88,18 @@ pub(crate) struct Parting {
     pub(crate) link: Id,
     /// Over which link it came.
     pub(crate) from: Id,
+    /// On whose account it waits.
+    pub(crate) account: Account,
     pub(crate) what: What,
+}
+
+/// Whose something of this node's own making is: the link it leaves over, the one it came from,
+/// and the account.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) link: Id,
+    pub(crate) from: Id,
+    pub(crate) account: Account,
 }
 
 /// What waits.
@@ -101,6 +117,7 @@ pub(crate) struct Lane {
     /// Bytes of a cell as it leaves.
     pub(crate) size: usize,
     pool: Pool<Parting>,
+    turns: Turns,
     slab: Slab,
     store: Store,
 }
@@ -116,6 +133,7 @@ impl Lane {
             halves: Slots::new(limits.channels, Wear::Renew),
             size,
             pool: Pool::new(strategy, limits.pool),
+            turns: Turns::new(limits.bytes_per_source),
             slab: Slab { size: size - CELL_OVERHEAD + TAG, bytes: Vec::new(), free: Vec::new() },
             store: Store::new(limits.windows, WINDOWS[class.index()]),
         }
@@ -145,7 +163,11 @@ impl Lane {
             }
         };
         half.last = Some(now.time);
-        if self.pool.len() >= self.pool.limit() {
+        let account = half.account;
+        if !self.turns.pace(account, cell.len(), now.time) {
+            return Err(Dropped::TooFast);
+        }
+        if !self.turns.fits(account, self.pool.len(), self.pool.limit()) {
             return Err(Dropped::PoolFull);
         }
         let place = self.slab.take();
@@ -157,10 +179,11 @@ impl Lane {
                 key.seal(sequence, room);
             }
         }
-        let parting =
-            Parting { link, from: half.from, what: What::Cell { channel, sequence, place } };
+        let what = What::Cell { channel, sequence, place };
+        let parting = Parting { link, from: half.from, account, what };
         let label = u64::from(half.channel.to_wire());
         self.pool.insert(now, label, parting, chance).expect("its length was looked at above");
+        self.turns.enter(account, now.time);
         Ok(())
     }
 
@@ -168,20 +191,23 @@ impl Lane {
     pub(crate) fn insert_cell(
         &mut self,
         now: Now,
-        (link, from, label): (Id, Id, u64),
+        Way { link, from, account }: Way,
+        label: u64,
         (channel, sequence): (Id, u32),
         write: impl FnOnce(&mut [u8]),
         chance: &mut Chance,
     ) -> Result<(), Dropped> {
-        if self.pool.len() >= self.pool.limit() {
+        if !self.turns.fits(account, self.pool.len(), self.pool.limit()) {
             return Err(Dropped::PoolFull);
         }
         let place = self.slab.take();
         let room = self.slab.get_mut(place);
         room.fill(0);
         write(room);
-        let parting = Parting { link, from, what: What::Cell { channel, sequence, place } };
+        let what = What::Cell { channel, sequence, place };
+        let parting = Parting { link, from, account, what };
         self.pool.insert(now, label, parting, chance).expect("its length was looked at above");
+        self.turns.enter(account, now.time);
         Ok(())
     }
 
@@ -189,13 +215,19 @@ impl Lane {
     pub(crate) fn insert_message(
         &mut self,
         now: Now,
-        (link, from, label): (Id, Id, Id),
+        Way { link, from, account }: Way,
+        channel: Id,
         message: Message<'static>,
         chance: &mut Chance,
     ) -> Result<(), Dropped> {
-        let parting = Parting { link, from, what: What::Message(message) };
-        let inserted = self.pool.insert(now, label.to_wire().into(), parting, chance);
-        inserted.map_err(|_| Dropped::PoolFull)
+        if !self.turns.fits(account, self.pool.len(), self.pool.limit()) {
+            return Err(Dropped::PoolFull);
+        }
+        let parting = Parting { link, from, account, what: What::Message(message) };
+        let label = channel.to_wire().into();
+        self.pool.insert(now, label, parting, chance).expect("its length was looked at above");
+        self.turns.enter(account, now.time);
+        Ok(())
     }
 
     /// What leaves now, grouped by link, and what the batch was worth. The order within a link is
@@ -207,6 +239,7 @@ impl Lane {
         leaving: &mut Vec<Parting>,
     ) -> Option<(Release, usize)> {
         let release = self.pool.release(now, chance, leaving)?;
+        self.give_places_back(leaving);
         let mut links: Vec<Id> = leaving.iter().map(|parting| parting.from).collect();
         links.sort_unstable();
         links.dedup();
@@ -217,7 +250,14 @@ impl Lane {
     /// Everything that waits, in random order: the node is shutting down.
     pub(crate) fn drain(&mut self, chance: &mut Chance, leaving: &mut Vec<Parting>) {
         self.pool.drain(chance, leaving);
+        self.give_places_back(leaving);
         leaving.sort_by_key(|parting| parting.link);
+    }
+
+    fn give_places_back(&mut self, leaving: &[Parting]) {
+        for parting in leaving {
+            self.turns.leave(parting.account);
+        }
     }
 
     /// Copies a waiting cell's tag and ciphertext into its place on the wire and frees its place

@@ -39,6 +39,7 @@ pub mod policy;
 mod rate;
 mod repeats;
 mod setup;
+mod share;
 pub mod slots;
 pub mod wire;
 

@@ -13,6 +13,8 @@ pub struct Limits {
     pub channels: usize,
     /// Channels that may exist at once over one link.
     pub channels_per_link: usize,
+    /// Channels of clients that may exist at once for one source (/32, /56).
+    pub channels_per_source: usize,
     /// Cells that may wait in one pool.
     pub pool: usize,
     /// Replay windows per class and direction that may hold bits at once; a channel takes one at
@@ -38,6 +40,9 @@ pub struct Limits {
     pub set_ups_per_link: u32,
     /// Set-ups of clients worked on per second for one source (/32, /56).
     pub set_ups_per_source: u32,
+    /// Bytes of clients' cells passed on per second for one source (/32, /56), per class and each
+    /// way.
+    pub bytes_per_source: u64,
     /// Set-ups and openings remembered per key, so that none is accepted twice.
     pub remembered: usize,
     /// A channel without cells for so long ends.
@@ -80,6 +85,7 @@ impl Default for Limits {
             links: 10_000,
             channels: 50_000,
             channels_per_link: 10_000,
+            channels_per_source: 2_000,
             pool: 8_192,
             windows: 4_096,
             parcels_per_link: 64,
@@ -92,6 +98,7 @@ impl Default for Limits {
             key_requests_per_source: 50,
             set_ups_per_link: 2_000,
             set_ups_per_source: 500,
+            bytes_per_source: 25_000_000,
             remembered: 1_000_000,
             channel_idle: Duration::from_secs(180),
             channel_unused: Duration::from_secs(10),

@@ -28,6 +28,7 @@ use crate::opening::LinkKeys;
 use crate::outbox::{Dropped, Outbox};
 use crate::parcel::{self, Receiver, Sender};
 use crate::rate::Rate;
+use crate::share::Account;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{CELL_OVERHEAD, CellHead, Header};
 
@@ -81,6 +82,8 @@ pub(crate) struct Link {
     pub(crate) peer: Option<Identity>,
     /// Whether this side opened it.
     pub(crate) ours: bool,
+    /// On whose account it is.
+    pub(crate) account: Account,
     /// The tier that the link leaves.
     pub(crate) leaving: u8,
     /// What the ids stand for that this side gave out.
@@ -128,6 +131,7 @@ pub(crate) struct Opened {
     pub(crate) address: SocketAddr,
     pub(crate) peer: Option<Identity>,
     pub(crate) ours: bool,
+    pub(crate) account: Account,
     pub(crate) leaving: u8,
     pub(crate) control_size: usize,
     pub(crate) channels_max: usize,
@@ -142,6 +146,7 @@ impl Link {
             address: opened.address,
             peer: opened.peer,
             ours: opened.ours,
+            account: opened.account,
             leaving: opened.leaving,
             channels: Slots::new(opened.channels_max, Wear::Retire),
             set_ups: Rate::new(opened.set_ups_per_second.into(), now),

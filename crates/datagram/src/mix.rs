@@ -33,6 +33,7 @@ use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network, Role};
 use crate::outbox::{Dropped, Outbox};
 use crate::repeats::Repeats;
+use crate::share::Account;
 use crate::slots::{Id, Slots, Wear};
 use crate::wire::{self, LAST_SEQUENCE};
 
@@ -67,6 +68,8 @@ struct Channel {
     ends: Time,
     /// The link towards the client, and the id that the neighbour there wants to see.
     back: (Id, Id),
+    /// On whose account it is.
+    account: Account,
     /// The id that this mix wants to see on that link.
     forward_id: Id,
     /// The half-channels in the lanes.

@@ -33,6 +33,7 @@ use crate::opening::{self, Cookies};
 use crate::outbox::{Dropped, Outbox};
 use crate::parcel::Parcel;
 use crate::rate::{Rate, Sources};
+use crate::share::{Account, Accounts};
 use crate::slots::{Id, Slots, Wear};
 use crate::wire;
 
@@ -58,6 +59,7 @@ pub(crate) struct Neighbours {
     newest: BTreeMap<Identity, Id>,
     approaches: BTreeMap<Identity, Approach>,
     gate: Gate,
+    pub(crate) accounts: Accounts,
     look_at: Time,
 }
 
@@ -128,6 +130,7 @@ impl Neighbours {
             newest: BTreeMap::new(),
             approaches: BTreeMap::new(),
             gate,
+            accounts: Accounts::new(limits.links),
             look_at: time,
             limits,
         }
@@ -225,14 +228,20 @@ impl Neighbours {
             match message {
                 Message::Piece { parcel, index, count, bytes } => {
                     let before = link.receiver.len();
-                    let full = self.gate.parcels >= self.limits.parcels && link.peer.is_none();
+                    let held = self.accounts.get_mut(link.account);
+                    let (all, most) = (self.gate.parcels, self.limits.parcels);
+                    let own = held.as_ref().map_or(0, |held| held.parcels);
+                    let full = link.peer.is_none() && !link.account.fits(own, all, most);
                     if full && !link.receiver.knows(parcel) {
                         return Err(Dropped::ParcelsFull);
                     }
                     let (pieces, whole) =
                         link.receiver.piece(now.time, parcel, index, count, bytes)?;
-                    self.gate.parcels += link.receiver.len();
-                    self.gate.parcels -= before;
+                    let after = link.receiver.len();
+                    self.gate.parcels = all + after - before;
+                    if let Some(held) = held {
+                        held.parcels = own + after - before;
+                    }
                     link.say(&Message::Received { parcel, pieces });
                     if let Some(whole) = whole {
                         self.receive_parcel(now, id, &whole)?;
@@ -339,7 +348,7 @@ impl Neighbours {
         theirs: Id,
         address: SocketAddr,
         peer: Option<Identity>,
-        ours: bool,
+        (ours, account): (bool, Account),
         leaving: u8,
         keys: opening::LinkKeys,
     ) -> Box<Link> {
@@ -348,6 +357,7 @@ impl Neighbours {
             address,
             peer,
             ours,
+            account,
             leaving,
             control_size: wire::cell_size(self.network.large.cell_size, leaving),
             channels_max: self.limits.channels_per_link,
@@ -414,6 +424,28 @@ impl Neighbours {
         }
     }
 
+    /// On whose account a further channel over this link would be, if it fits beside `all`.
+    pub(crate) fn room_for_channel(&self, link: Id, all: usize) -> Option<Account> {
+        let account = self.link(link)?.account;
+        let own = self.accounts.get(account).map_or(0, |held| held.channels);
+        let of_source = !account.is_client || own < self.limits.channels_per_source;
+        (of_source && account.fits(own, all, self.limits.channels)).then_some(account)
+    }
+
+    /// Counts a channel that began.
+    pub(crate) fn channel_began(&mut self, account: Account) {
+        if let Some(held) = self.accounts.get_mut(account) {
+            held.channels += 1;
+        }
+    }
+
+    /// Counts a channel that ended; its owner may have no link any more.
+    pub(crate) fn channel_ended(&mut self, account: Account) {
+        if let Some(held) = self.accounts.get_mut(account) {
+            held.channels -= 1;
+        }
+    }
+
     /// Says something to a neighbour with the next flush.
     pub(crate) fn say(&mut self, now: Now, id: Id, message: &Message<'_>) {
         if let Some(link) = self.link_mut(id) {
@@ -447,6 +479,10 @@ impl Neighbours {
     fn end(&mut self, id: Id) {
         let Some(Line::Open(link)) = self.links.remove(id) else { return };
         self.gate.parcels -= link.receiver.len();
+        if let Some(held) = self.accounts.get_mut(link.account) {
+            held.parcels -= link.receiver.len();
+        }
+        self.accounts.end_link(link.account);
         let channels = link.channels.iter().map(|(_, pointer)| *pointer).collect();
         if let Some(peer) = link.peer
             && self.newest.get(&peer) == Some(&id)
@@ -523,6 +559,9 @@ impl Neighbours {
             let expired = link.receiver.expire(now.time);
             figures.drop_many(Dropped::ParcelExpired, expired);
             self.gate.parcels -= expired as usize;
+            if let Some(held) = self.accounts.get_mut(link.account) {
+                held.parcels -= expired as usize;
+            }
             for backward in link.flush(now.time, chance, out) {
                 if let Some(pointer) = link.channels.get(backward) {
                     self.news.push(News::Unheard { pointer: *pointer });
@@ -552,6 +591,7 @@ impl Neighbours {
         };
         vec![
             ("links", self.links.len()),
+            ("accounts", self.accounts.held()),
             ("approaches", self.approaches.len()),
             ("news", self.news.len()),
             ("channels of links", open().map(|link| link.channels.len()).sum()),

@@ -32,7 +32,8 @@ impl Id {
         Id((slot as u32) << 8 | u32::from(generation))
     }
 
-    fn slot(self) -> usize {
+    /// The place in a table, from 1.
+    pub(crate) fn slot(self) -> usize {
         (self.0 >> 8) as usize
     }
 }

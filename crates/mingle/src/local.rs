@@ -139,7 +139,8 @@ fn entry(root: &Path, ports: Ports) -> Result<(), Error> {
     folder::create(&root.join(ENTRY), &config).map(|_| ())
 }
 
-/// What differs on one machine: figures that can be watched, and loopback as the world.
+/// What differs on one machine: figures that can be watched, loopback as the world, and one source,
+/// whose share is all.
 fn settings(
     role: config::Role,
     name: &str,
@@ -149,7 +150,10 @@ fn settings(
     let mut config = folder::settings(role, name, &Path::new("..").join(network::FILE), listen);
     let (node, page) = match &mut config {
         Config::Entry(entry) => (&mut entry.node, &mut entry.metrics),
-        Config::Mix(mix) => (&mut mix.node, &mut mix.metrics),
+        Config::Mix(mix) => {
+            mix.limits.bytes_per_source = ALL;
+            (&mut mix.node, &mut mix.metrics)
+        }
         Config::Exit(exit) => {
             exit.policy.allow = ["127.0.0.0/8", "::1/128"].map(str::to_owned).into();
             (&mut exit.node, &mut exit.metrics)
@@ -199,6 +203,9 @@ fn all_free(ports: Ports) -> bool {
             && TcpListener::bind(ports.metrics(number)).is_ok()
     }) && TcpListener::bind(ports.socks()).is_ok()
 }
+
+/// Bytes per second that no machine reaches.
+const ALL: u64 = 1_000_000_000_000;
 
 /// The folder of the entry.
 pub const ENTRY: &str = "entry";

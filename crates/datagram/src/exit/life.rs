@@ -42,13 +42,13 @@ impl Exit {
             return Err(Dropped::BadSetUp);
         }
         let pointer = |half| Pointer { class, direction: Direction::Forward, half };
-        let full = self.channels.len() >= self.limits.channels;
+        let account = self.neighbours.room_for_channel(link, self.channels.len());
         let forward_id = self
             .neighbours
             .link_mut(link)
-            .filter(|_| !full)
+            .filter(|_| account.is_some())
             .and_then(|link| link.channels.insert(pointer(Id::ZERO)).ok());
-        let Some(forward_id) = forward_id else {
+        let (Some(forward_id), Some(account)) = (forward_id, account) else {
             self.say_last(now, class, back, &word, Refusal::Overloaded, out);
             return Err(Dropped::ChannelsFull);
         };
@@ -59,6 +59,7 @@ impl Exit {
             ends: time + found.layer.lifetime.duration(),
             last: None,
             back,
+            account,
             forward_id,
             forward: found.keys.forward,
             backward: found.keys.backward,
@@ -79,6 +80,7 @@ impl Exit {
         let confirm = Message::Confirm { backward, forward: forward_id, proof };
         self.neighbours.say(now, link, &confirm);
         self.repeats.said(time, id, confirm);
+        self.neighbours.channel_began(account);
         self.figures.channels = self.channels.len() as u64;
         self.figures.channels_opened += 1;
         Ok(())
@@ -96,6 +98,7 @@ impl Exit {
             self.say_last(now, channel.class, channel.back, &channel.word, reason, out);
         }
         out.push(Effect::Gone { flow });
+        self.neighbours.channel_ended(channel.account);
         self.figures.channels = self.channels.len() as u64;
         self.figures.channels_ended += 1;
     }

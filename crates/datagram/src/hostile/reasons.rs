@@ -427,7 +427,8 @@ const TABLE: &[Row] = &[
             let channel = client.open(&mut bench.world, Class::Small, &whole_chain());
             for sequence in 0..6 {
                 let cell = client.message(&bench.world, &channel, sequence, &to_nine(b"x"));
-                let taken = if sequence < 4 { Ok(()) } else { Err(Dropped::PoolFull) };
+                // One source gets no more than is left.
+                let taken = if sequence < 2 { Ok(()) } else { Err(Dropped::PoolFull) };
                 assert_eq!(client.give(&mut bench.world, &cell), taken);
             }
         },
@@ -557,14 +558,26 @@ const TABLE: &[Row] = &[
     }),
     (
         Dropped::TooFast,
-        |limits| limits.bytes_per_second = 1000,
+        |limits| (limits.bytes_per_second, limits.bytes_per_source) = (1000, 30 * 440),
         |bench| {
+            let mut client = bench.client();
+            let channel = client.open(&mut bench.world, Class::Small, &whole_chain());
+            let taken: Vec<_> = (0..40)
+                .map(|sequence| {
+                    let cell = client.message(&bench.world, &channel, sequence, &to_nine(b"x"));
+                    client.give(&mut bench.world, &cell)
+                })
+                .collect();
+            assert_eq!(taken[..30], [Ok(()); 30]);
+            assert_eq!(taken[30..], [Err(Dropped::TooFast); 10]);
+            bench.world.run(SECOND);
+            let before = bench.world.dropped(address(EXIT), Dropped::TooFast);
             let bystander = bench.bystander;
             for _ in 0..2 {
                 bench.world.send(ENTRY, bystander, "9.9.9.9:53", &[0; 900]);
             }
             bench.world.run(2 * SECOND);
-            assert_eq!(bench.world.dropped(address(EXIT), Dropped::TooFast), 1);
+            assert_eq!(bench.world.dropped(address(EXIT), Dropped::TooFast), before + 1);
         },
     ),
     (Dropped::UnknownFlow, as_usual, |bench| {

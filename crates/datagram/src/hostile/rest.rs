@@ -204,8 +204,10 @@ fn strangers_who_take_all_links_keep_no_mix_from_its_next_hop() {
     world.nodes.remove(&second_mix());
     world.run(SECOND);
     let mut chance = Chance::new([8; 32]);
-    let stranger = address("198.51.102.1:1");
+    let mut number = 0;
     let mut knock = |world: &mut World| {
+        number += 1;
+        let stranger = address(&format!("198.51.{}.{}:1", number / 250, number % 250));
         let (opening, _) = opening_of(world, stranger, first_mix(), None, &mut chance);
         world.give(stranger, first_mix(), &opening)
     };

@@ -14,13 +14,14 @@ use mixing::time::{Now, Time};
 
 use super::{Ahead, Channel, Mix, SET_UPS_WAITING_MAX, SetUp};
 use crate::channel::WordKey;
-use crate::lane::{Direction, Half, HalfKey};
+use crate::lane::{Direction, Half, HalfKey, Way};
 use crate::link::Pointer;
 use crate::message::{Message, Refusal};
 use crate::network::{Class, Role};
 use crate::outbox::Dropped;
 use crate::parcel::Parcel;
 use crate::setup;
+use crate::share::Account;
 use crate::slots::Id;
 use crate::wire::LAST_SEQUENCE;
 
@@ -46,15 +47,15 @@ impl Mix {
             self.say_last(now, class, (link, backward), None, &word, Refusal::BadSetUp);
             return Err(Dropped::BadSetUp);
         };
-        if self.channels.len() >= self.limits.channels {
+        let Some(account) = self.neighbours.room_for_channel(link, self.channels.len()) else {
             self.say_last(now, class, (link, backward), None, &word, Refusal::Overloaded);
             return Err(Dropped::ChannelsFull);
-        }
+        };
         // The ids are known once the table has given them, so the channel is made in two steps.
         let [forward_lane, backward_lane] = &mut self.lanes[class.index()];
-        let forward = Half::new(HalfKey::Forward(found.keys.forward), Id::ZERO, link, None);
+        let forward = Half::new(HalfKey::Forward(found.keys.forward), link, None, account);
         let back = Some((link, backward));
-        let back_half = Half::new(HalfKey::Backward(found.keys.backward), Id::ZERO, link, back);
+        let back_half = Half::new(HalfKey::Backward(found.keys.backward), link, back, account);
         let halves = [forward_lane.halves.insert(forward), backward_lane.halves.insert(back_half)];
         let [Ok(forward), Ok(back_half)] = halves else { unreachable!("as many as channels") };
         let pointer = Pointer { class, direction: Direction::Forward, half: forward };
@@ -70,6 +71,7 @@ impl Mix {
             opened: now.time,
             ends: now.time + found.layer.lifetime.duration(),
             back: (link, backward),
+            account,
             forward_id,
             halves: [forward, back_half],
             ahead: Ahead::Nothing,
@@ -80,6 +82,7 @@ impl Mix {
         for (lane, half) in self.lanes[class.index()].iter_mut().zip([forward, back_half]) {
             lane.halves.get_mut(half).expect("inserted above").channel = id;
         }
+        self.neighbours.channel_began(account);
         self.figures.channels = self.channels.len() as u64;
         let set_up = SetUp { channel: id, next, envelope: found.rest };
         let label = u64::from(id.to_wire());
@@ -150,7 +153,7 @@ impl Mix {
         debug_assert_eq!(asked, link, "ids are given out per link");
         channel.ahead = Ahead::Open(link, backward, forward);
         let (class, half) = (channel.class, channel.halves[Direction::Forward as usize]);
-        let (back, theirs) = channel.back;
+        let ((back, theirs), account) = (channel.back, channel.account);
         let message = Message::Confirm {
             backward: theirs,
             forward: channel.forward_id,
@@ -160,18 +163,19 @@ impl Mix {
         lane.halves.get_mut(half).expect("lives as long as its channel").to = Some((link, forward));
         self.figures.channels_opened += 1;
         self.repeats.said(now.time, id, message.clone());
-        self.confirm(now, (back, link, id), message)
+        self.confirm(now, Way { link: back, from: link, account }, id, message)
     }
 
     /// Messages of the link are cells of class large, and wait among those.
     fn confirm(
         &mut self,
         now: Now,
-        parting: (Id, Id, Id),
+        way: Way,
+        channel: Id,
         message: Message<'static>,
     ) -> Result<(), Dropped> {
         let lane = &mut self.lanes[Class::Large.index()][Direction::Backward as usize];
-        lane.insert_message(now, parting, message, &mut self.chance)
+        lane.insert_message(now, way, channel, message, &mut self.chance)
     }
 
     /// Says confirmations again whose channel has not been used.
@@ -186,8 +190,8 @@ impl Mix {
         for (id, message) in self.repeats.due(now.time, unused) {
             let channel = self.channels.get(id).expect("it is unused, so it lives");
             let Ahead::Open(ahead, ..) = channel.ahead else { continue };
-            let back = channel.back.0;
-            if let Err(dropped) = self.confirm(now, (back, ahead, id), message) {
+            let way = Way { link: channel.back.0, from: ahead, account: channel.account };
+            if let Err(dropped) = self.confirm(now, way, id, message) {
                 self.figures.drop(dropped);
             }
         }
@@ -213,8 +217,8 @@ impl Mix {
         if let Ahead::Open(link, _, forward) = channel.ahead {
             let lane = &mut self.lanes[Class::Large.index()][Direction::Forward as usize];
             let message = Message::Close { channel: forward };
-            let parting = (link, channel.back.0, id);
-            if let Err(dropped) = lane.insert_message(now, parting, message, &mut self.chance) {
+            let way = Way { link, from: channel.back.0, account: channel.account };
+            if let Err(dropped) = lane.insert_message(now, way, id, message, &mut self.chance) {
                 self.figures.drop(dropped);
             }
         }
@@ -233,6 +237,7 @@ impl Mix {
         {
             link.channels.remove(backward);
         }
+        self.neighbours.channel_ended(channel.account);
         self.figures.channels = self.channels.len() as u64;
         self.figures.channels_ended += 1;
         Some(channel)
@@ -251,10 +256,12 @@ impl Mix {
         // Behind the channel's data and in its name; words of set-ups that became no channel are
         // no crowd, however many there are.
         let label = channel.map_or(1 << 32 | u64::from(link.to_wire()), |id| id.to_wire().into());
+        let account = self.neighbours.link(link).map_or(Account::OURS, |link| link.account);
         let lane = &mut self.lanes[class.index()][Direction::Backward as usize];
         let said = lane.insert_cell(
             now,
-            (link, link, label),
+            Way { link, from: link, account },
+            label,
             (theirs, LAST_SEQUENCE),
             |body| word.seal(reason, body),
             &mut self.chance,

@@ -11,6 +11,7 @@ use super::{Line, Neighbours, News, Received};
 use crate::message::Message;
 use crate::opening::{self, CookieBytes, Pending};
 use crate::outbox::{Dropped, Outbox};
+use crate::share::Account;
 use crate::slots::Id;
 use crate::wire::{self, Answer, KeyPiece, UnknownKey};
 
@@ -171,7 +172,15 @@ impl Neighbours {
         };
         let (theirs, keys) = pending.answered(answer)?;
         let address = self.network.node(&node).ok_or(Dropped::Unexpected)?.address;
-        let mut link = self.open_link(now, theirs, address, Some(node), true, self.tier, keys);
+        let mut link = self.open_link(
+            now,
+            theirs,
+            address,
+            Some(node),
+            (true, Account::OURS),
+            self.tier,
+            keys,
+        );
         // The first cell shows the responder that its answer arrived.
         link.say(&Message::Probe);
         link.heard(now.time);

@@ -16,6 +16,7 @@ use crate::network::Role;
 use crate::opening::{self, Cookies};
 use crate::outbox::{Dropped, Outbox};
 use crate::rate::{Rate, Sources};
+use crate::share::Owner;
 use crate::wire::{self, Answer, KeyPiece, KeyRequest, Opening, Prelude, UnknownKey};
 
 /// What limits strangers.
@@ -110,12 +111,15 @@ impl Neighbours {
         }
         let opened = opening::accept(&self.network, keyring, opening)?;
         let leaving = self.admit(opened.opener.as_ref())?;
-        if self.links.len() >= self.limits.links {
+        let owner = Owner::of(opened.opener, from);
+        if !owner.fits(self.accounts.links(&owner), self.links.len(), self.limits.links) {
             return Err(Dropped::LinksFull);
         }
         let room = self.links.insert(Line::Opening(me)).map_err(|_| Dropped::LinksFull)?;
+        let account = self.accounts.open_link(owner).expect("as many as links");
         let (answer, keys) = opened.answer(room, chance);
-        let link = self.open_link(now, opened.link, from, opened.opener, false, leaving, keys);
+        let ours = (false, account);
+        let link = self.open_link(now, opened.link, from, opened.opener, ours, leaving, keys);
         *self.links.get_mut(room).expect("inserted above") = Line::Open(link);
         out.datagram(from, size_of::<Answer>()).copy_from_slice(answer.as_bytes());
         Ok(())

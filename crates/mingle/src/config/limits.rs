@@ -14,6 +14,7 @@ struct LimitsFile {
     links: usize,
     channels: usize,
     channels_per_link: usize,
+    channels_per_source: usize,
     pool: usize,
     windows: usize,
     parcels_per_link: usize,
@@ -26,6 +27,7 @@ struct LimitsFile {
     key_requests_per_source: u32,
     set_ups_per_link: u32,
     set_ups_per_source: u32,
+    bytes_per_source: u64,
     remembered: usize,
     #[serde(with = "span")]
     channel_idle: Duration,

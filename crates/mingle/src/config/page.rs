@@ -194,6 +194,7 @@ const SECTIONS: &[Section] = &[
             ("links", "Links that may be open or opening at once."),
             ("channels", "Channels at once."),
             ("channels_per_link", "Channels at once over one link."),
+            ("channels_per_source", "Clients' channels at once of one source (/32, /56)."),
             ("pool", "Cells that may wait in one pool."),
             (
                 "windows",
@@ -213,6 +214,11 @@ const SECTIONS: &[Section] = &[
             ("key_requests_per_source", "Of these, for one source (/32, /56)."),
             ("set_ups_per_link", "Set-ups worked on per second over one link."),
             ("set_ups_per_source", "Clients' set-ups worked on per second and source (/32, /56)."),
+            (
+                "bytes_per_source",
+                "Bytes of clients' cells passed on per second and source (/32, /56), per class and \
+                 each way: what one user may take of your line.",
+            ),
             ("remembered", "Set-ups and openings remembered per key, so that none works twice."),
             ("channel_idle", "A channel without cells for so long ends."),
             ("channel_unused", "A channel without data for so long after its set-up ends."),
