@@ -13,7 +13,7 @@
 mod life;
 mod names;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ pub const NAME_FOR: Duration = Duration::from_secs(60);
 pub const QUESTION_FOR: Duration = Duration::from_secs(10);
 /// Names that one channel may have in memory at once; a further one drives out the oldest.
 pub const NAMES_PER_CHANNEL: usize = 64;
-/// Datagrams that may wait for one name.
-pub const WAITING_PER_NAME: usize = 16;
+/// Datagrams that may wait for one name: as many as a call sends while it waits for a chain.
+pub const WAITING_PER_NAME: usize = 512;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What a datagram costs of a rate in bytes: its headers count, so that empty ones are not free.
@@ -100,6 +100,8 @@ struct Channel {
     /// By address: whoever sits there may answer, from whatever port.
     correspondents: BTreeMap<IpAddr, Correspondent>,
     names: BTreeMap<String, Name>,
+    /// What waits for names holds so much of the room.
+    named: usize,
     out: Rate,
     unanswered: Rate,
     back_rate: Rate,
@@ -113,7 +115,7 @@ struct Correspondent {
 
 /// What a channel knows of a name.
 enum Name {
-    Asked { waiting: VecDeque<(u16, Vec<u8>)>, since: Time },
+    Asked { waiting: names::Waiting, since: Time },
     Known { address: Option<IpAddr>, since: Time },
 }
 
@@ -172,7 +174,7 @@ impl Exit {
             Role::Exit => {}
             Role::Mix(_) => return Err(Error::NotListed),
         }
-        self.neighbours.renew(now, network)?;
+        self.neighbours.renew(network)?;
         self.hear(now, out);
         Ok(())
     }

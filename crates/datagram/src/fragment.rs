@@ -48,7 +48,7 @@ pub(crate) fn write(content: &mut [u8], head: FragmentHead, part: &[u8]) {
     rest.fill(0);
 }
 
-/// Bytes of incomplete messages in a node, and their limit.
+/// Bytes of incomplete messages in a node, and of those that wait for a name, and their limit.
 pub(crate) struct Room {
     used: usize,
     limit: usize,
@@ -65,13 +65,13 @@ impl Room {
     }
 
     /// Takes bytes for a channel that has `own`, if it may have so many more.
-    fn take(&mut self, own: usize, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, own: usize, bytes: usize) -> bool {
         let fits = fits(own, bytes, self.used, self.limit);
         self.used += if fits { bytes } else { 0 };
         fits
     }
 
-    fn give_back(&mut self, bytes: usize) {
+    pub(crate) fn give_back(&mut self, bytes: usize) {
         self.used -= bytes;
     }
 }

@@ -24,7 +24,8 @@ pub struct Limits {
     pub parcels_per_link: usize,
     /// Incomplete set-ups that may be held in this node; nodes of the list may exceed it.
     pub parcels: usize,
-    /// Bytes of incomplete datagrams that may be held in this node.
+    /// Bytes of incomplete datagrams, and of those that wait for a name, that may be held in this
+    /// node.
     pub reassembly_bytes: usize,
     /// Openings worked on per second; each costs one opening of an envelope.
     pub openings_per_second: u32,

@@ -92,8 +92,15 @@ struct UnderWay {
     arrived: u8,
     tries: u32,
     resend_at: Time,
-    /// Of a set-up: to say that it failed.
-    backward: Option<Id>,
+    of: Of,
+}
+
+/// What becomes of a parcel that is never acknowledged.
+enum Of {
+    /// A set-up: this channel has failed.
+    SetUp(Id),
+    /// A key list, which nobody would ever send again: it is queued anew.
+    KeyList(Arc<[u8]>),
 }
 
 impl Sender {
@@ -155,35 +162,35 @@ impl Sender {
         out: &mut Vec<Vec<u8>>,
     ) -> Vec<Id> {
         let mut left = budget;
-        let mut given_up = Vec::new();
+        let (mut given_up, mut anew) = (Vec::new(), Vec::new());
         self.under_way.retain(|&number, parcel| {
             if parcel.resend_at > now || left == 0 {
                 return true;
             }
             if parcel.tries >= TRIES {
-                given_up.extend(parcel.backward);
+                match &parcel.of {
+                    Of::SetUp(backward) => given_up.push(*backward),
+                    Of::KeyList(list) => anew.push(Parcel::KeyList(list.clone())),
+                }
                 return false;
             }
             left = left.saturating_sub(parcel.emit(now, number, room, out));
             true
         });
+        for list in anew {
+            self.send(list);
+        }
         while left > 0 && self.under_way.len() < UNDER_WAY_MAX {
             let Some(parcel) = self.waiting.pop_front() else { break };
             let bytes = parcel.to_wire();
             let count = bytes.len().div_ceil(room - PIECE_HEAD);
             assert!(count <= PIECES_MAX, "a parcel fits into eight pieces");
-            let backward = match parcel {
-                Parcel::SetUp { backward, .. } => Some(backward),
-                Parcel::KeyList(_) => None,
+            let of = match parcel {
+                Parcel::SetUp { backward, .. } => Of::SetUp(backward),
+                Parcel::KeyList(list) => Of::KeyList(list),
             };
-            let mut sent = UnderWay {
-                bytes,
-                count: count as u8,
-                arrived: 0,
-                tries: 0,
-                resend_at: now,
-                backward,
-            };
+            let mut sent =
+                UnderWay { bytes, count: count as u8, arrived: 0, tries: 0, resend_at: now, of };
             left = left.saturating_sub(sent.emit(now, self.next, room, out));
             self.under_way.insert(self.next, sent);
             self.next = self.next.wrapping_add(1);
@@ -382,6 +389,34 @@ mod tests {
         assert_eq!(receiver.piece(Time::ZERO, 2, 3, 3, b"half"), Err(Dropped::BadControl));
         assert_eq!(receiver.expire(Time::ZERO + INCOMPLETE_FOR), 1);
         assert!(receiver.piece(Time::ZERO, 1, 0, 2, b"half").is_ok());
+    }
+
+    #[test]
+    fn a_key_list_is_sent_until_it_is_acknowledged_however_long_that_takes() {
+        let list = vec![7; KEY_LIST];
+        let (mut sender, mut receiver) = (Sender::default(), Receiver::new(4));
+        sender.send(Parcel::KeyList(list[..].into()));
+        let mut now = Time::ZERO;
+        let mut sent = 0;
+        for _ in 0..600 {
+            sent += pieces(&mut sender, now).len();
+            now = now + Duration::from_millis(100);
+        }
+        assert!((30..50).contains(&sent), "{sent} in a minute");
+        assert_eq!(sender.len(), 1);
+        let last = loop {
+            if let Some(piece) = pieces(&mut sender, now).pop() {
+                break piece;
+            }
+            now = now + RESEND_AFTER;
+        };
+        let (number, arrived, whole) = give(&mut receiver, &last);
+        assert_eq!(
+            Parcel::from_wire(&whole.expect("one piece"), 0),
+            Ok(Parcel::KeyList(list.into()))
+        );
+        sender.received(number, arrived);
+        assert_eq!(sender.len(), 0);
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Exit {
             next: 0,
             correspondents: BTreeMap::new(),
             names: BTreeMap::new(),
+            named: 0,
             out: Rate::new(limits.bytes_per_second, time),
             unanswered: Rate::new(limits.unanswered_bytes_per_second, time),
             back_rate: Rate::new(limits.bytes_per_second, time),
@@ -90,6 +91,7 @@ impl Exit {
     pub(super) fn end(&mut self, now: Now, flow: Flow, reason: Option<Refusal>, out: &mut Outbox) {
         let Some(mut channel) = self.channels.remove(flow.0) else { return };
         channel.joiner.clear(&mut self.room);
+        channel.forget_names(&mut self.room);
         channel.window.rest(&mut self.stores[channel.class.index()]);
         if let Some(link) = self.neighbours.link_mut(channel.back.0) {
             link.channels.remove(channel.forward_id);

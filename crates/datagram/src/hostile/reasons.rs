@@ -537,7 +537,7 @@ const TABLE: &[Row] = &[
             }
             bench.world.run(10 * MILLISECOND);
             assert_eq!(bench.world.questions.len(), 1);
-            for _ in 0..16 {
+            for _ in 0..crate::exit::WAITING_PER_NAME {
                 bench.world.send(ENTRY, bystander, "a.example:1", b"x");
             }
             bench.world.run(10 * MILLISECOND);

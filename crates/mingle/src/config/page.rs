@@ -203,7 +203,10 @@ const SECTIONS: &[Section] = &[
             ),
             ("parcels_per_link", "Incomplete set-ups and key lists per link."),
             ("parcels", "Incomplete set-ups in this node; nodes of the list may exceed it."),
-            ("reassembly_bytes", "Bytes of incomplete datagrams."),
+            (
+                "reassembly_bytes",
+                "Bytes of incomplete datagrams, and of those that wait for a name.",
+            ),
             ("openings_per_second", "Link openings worked on per second."),
             ("openings_per_source", "Of these, for one source (/32, /56), and at once."),
             (
