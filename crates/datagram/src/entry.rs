@@ -39,6 +39,10 @@ use crate::wire::{self, FragmentHead, LAST_SEQUENCE};
 
 /// How many first mixes an entry keeps links to, where the list has so many.
 pub const FIRST_MIXES: usize = 3;
+/// While somebody waits and none of these has a link for so long, a further one is tried.
+pub const FURTHER_AFTER: Duration = Duration::from_secs(20);
+/// How many further ones may stand in at once, until one of the first is back.
+pub const FURTHER_MOST: usize = 3;
 /// Set-ups under way at once; others wait, so that many channels at once do not melt the chain.
 pub const SET_UPS_UNDER_WAY: usize = 64;
 /// How long a set-up may take before another is tried.
@@ -109,6 +113,10 @@ impl fmt::Display for Notice {
 pub struct Entry {
     neighbours: Neighbours,
     first_mixes: Vec<Identity>,
+    /// Those that stand in while none of the first mixes answers.
+    further: Vec<Identity>,
+    /// None is added before.
+    further_at: Time,
     associations: Slots<Assoc>,
     channels: Slots<Channel>,
     /// Associations whose set-up is to begin.
@@ -199,6 +207,8 @@ impl Entry {
         let mut entry = Entry {
             neighbours,
             first_mixes: Vec::new(),
+            further: Vec::new(),
+            further_at: now.time + FURTHER_AFTER,
             associations: Slots::new(limits.associations, Wear::Renew),
             channels: Slots::new(limits.channels, Wear::Renew),
             wanting: BTreeSet::new(),
@@ -228,10 +238,24 @@ impl Entry {
         if network.depth() == 0 || network.exits().next().is_none() {
             return Err(Error::NoChain);
         }
-        self.neighbours.renew(now, network)?;
+        self.neighbours.renew(network)?;
         self.choose_first_mixes(now);
         self.hear(now, out);
         Ok(())
+    }
+
+    /// The machine has another address. Whatever is open came from the old one; if it went on from
+    /// the new one, an observer would know both for one user's. So links and channels are left
+    /// without a word, and begun afresh.
+    pub fn moved(&mut self, now: Now, out: &mut Outbox) {
+        let busy = self.associations.iter().filter(|(_, assoc)| assoc.current.is_some());
+        let busy: Vec<Id> = busy.map(|(id, _)| id).collect();
+        self.neighbours.leave_all(now);
+        self.hear(now, out);
+        for association in busy {
+            self.want(now, Association(association));
+        }
+        self.tick(now, out);
     }
 
     /// Opens an association for an application. It gets a spare channel, or one is set up at once.
@@ -469,6 +493,11 @@ impl Entry {
         self.chance.feed(fresh);
     }
 
+    /// The network list that the entry goes by.
+    pub fn network(&self) -> &Network {
+        &self.neighbours.network
+    }
+
     /// What the entry has counted.
     pub fn figures(&self) -> &Figures {
         &self.figures
@@ -547,7 +576,7 @@ impl Entry {
                 for pointer in channels {
                     self.end(now, pointer.half);
                 }
-                if let Some(node) = peer.filter(|node| self.first_mixes.contains(node)) {
+                if let Some(node) = peer.filter(|node| self.is_first(node)) {
                     // A link that was replaced is not missed.
                     self.neighbours.link_to(now, &node);
                 }
@@ -658,6 +687,7 @@ impl Entry {
                 association => self.want(now, association),
             }
         }
+        self.tend_first_mixes(now);
         self.tend_spares(now, out);
         self.expire_queues(time);
         self.avoided.retain(|_, until| *until > time);

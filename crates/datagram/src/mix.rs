@@ -155,7 +155,7 @@ impl Mix {
             Role::Mix(tier) if tier.get() == self.tier => {}
             _ => return Err(Error::NotListed),
         }
-        self.neighbours.renew(now, network)?;
+        self.neighbours.renew(network)?;
         self.reach_out(now);
         // Of a node that left nothing more will be heard.
         for set_up in std::mem::take(&mut self.unlinked).into_values().flatten() {

@@ -368,7 +368,7 @@ impl Neighbours {
     }
 
     /// Takes up a changed network list: links to nodes that left it or moved are ended.
-    pub(crate) fn renew(&mut self, now: Now, network: Network) -> Result<(), Error> {
+    pub(crate) fn renew(&mut self, network: Network) -> Result<(), Error> {
         let former = &self.network;
         if (&network.name, &network.small, &network.large)
             != (&former.name, &former.small, &former.large)
@@ -388,8 +388,7 @@ impl Neighbours {
         let left: Vec<Identity> =
             self.approaches.keys().copied().filter(|node| !stays(node)).collect();
         for node in left {
-            self.try_again(node, now.time);
-            self.approaches.remove(&node);
+            self.give_up(&node);
         }
         self.directory.keep_listed(&network);
         self.network = network;
@@ -443,6 +442,31 @@ impl Neighbours {
     pub(crate) fn channel_ended(&mut self, account: Account) {
         if let Some(held) = self.accounts.get_mut(account) {
             held.channels -= 1;
+        }
+    }
+
+    /// Whether a link to this node stands.
+    pub(crate) fn is_linked(&self, node: &Identity) -> bool {
+        self.newest.contains_key(node)
+    }
+
+    /// Wants no link to this node any more: the one that stands is over with its last channel.
+    pub(crate) fn leave(&mut self, node: &Identity) {
+        self.newest.remove(node);
+        self.give_up(node);
+    }
+
+    /// Leaves all links that this side opened, without a word, and begins again where one was
+    /// being opened.
+    pub(crate) fn leave_all(&mut self, now: Now) {
+        let ours = |line: &Line| matches!(line, Line::Open(link) if link.ours);
+        let links: Vec<Id> =
+            self.links.iter().filter(|(_, line)| ours(line)).map(|(id, _)| id).collect();
+        for link in links {
+            self.end(link);
+        }
+        for node in self.approaches.keys().copied().collect::<Vec<_>>() {
+            self.try_again(node, now.time);
         }
     }
 

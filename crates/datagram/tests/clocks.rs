@@ -130,3 +130,35 @@ fn who_takes_no_list_of_a_node_because_of_his_clock_asks_no_faster_than_who_gets
     world.ahead.clear();
     assert!(opens_anew(&mut world, 5 * SECOND), "{:?}", world.all_dropped());
 }
+
+#[test]
+fn a_key_list_that_a_narrow_path_kept_back_comes_when_the_path_is_wide_again() {
+    let mut world = World::new(network(&[1, 1], 2, Some(Strategy::None)), 6);
+    world.run(2 * SECOND);
+    // A call over the other exit keeps the link alive between the two mixes.
+    let call = loop {
+        let call = world.open(ENTRY, Class::Small);
+        let arrivals = world.arrivals.len();
+        world.send(ENTRY, call, "9.9.9.9:53", b"over which?");
+        assert!(world.run_until(SOON, |world| world.arrivals.len() > arrivals));
+        if world.arrivals[arrivals].exit != address(EXIT) {
+            break call;
+        }
+        world.with_entry(ENTRY, |entry, now, out| entry.close(now, call, out));
+    };
+    let narrow = (mix_address(2, 1), mix_address(1, 1));
+    world.tap = Box::new(move |p| (p.from, p.to) != narrow || p.bytes.len() < 1_000);
+    world.start(address(EXIT), &Limits { spare_channels: 0, ..Limits::default() });
+    for _ in 0..600 {
+        world.send(ENTRY, call, "9.9.9.9:53", b"on");
+        world.run(SECOND / 20);
+    }
+    world.tap = Box::new(|_| true);
+    let start = world.now.time;
+    while world.figures(address(EXIT)).channels_opened == 0 {
+        // Who was refused there leaves it alone for half a minute.
+        let patience = entry::AVOID_FOR + 20 * SECOND;
+        assert!(world.now.time - start < patience, "{:?}", world.all_dropped());
+        assert!(opens_anew(&mut world, 5 * SECOND));
+    }
+}

@@ -170,3 +170,114 @@ fn the_only_first_mix_left_serves_again_as_soon_as_it_was_restarted() {
     world.send(ENTRY, association, "9.9.9.9:53", b"after");
     assert!(world.run_until(SOON, |world| world.replies.len() == 2), "{:?}", world.notices);
 }
+
+#[test]
+fn where_no_chosen_first_mix_answers_a_further_one_stands_in_until_one_is_back() {
+    let mut world = World::new(network(&[9, 1], 1, Some(Strategy::None)), 7);
+    world.run(2 * SECOND);
+    let association = world.open(ENTRY, Class::Small);
+    world.send(ENTRY, association, "9.9.9.9:53", b"first");
+    assert!(world.run_until(SOON, |world| world.replies.len() == 1));
+    let asked = |world: &World, from: usize| -> BTreeSet<SocketAddr> {
+        let sent = world.seen[from..].iter().filter(|packet| packet.from == address(ENTRY));
+        sent.map(|packet| packet.to).collect()
+    };
+    let chosen = asked(&world, 0);
+    assert_eq!(chosen.len(), entry::FIRST_MIXES);
+    for mix in &chosen {
+        world.nodes.remove(mix);
+    }
+    // Nobody waits: nobody else is asked.
+    world.run(5 * entry::FURTHER_AFTER);
+    assert_eq!(asked(&world, 0), chosen);
+    let start = world.now.time;
+    while world.replies.len() == 1 {
+        assert!(world.now.time - start < entry::FURTHER_AFTER + 5 * SECOND, "{:?}", world.notices);
+        world.send(ENTRY, association, "9.9.9.9:53", b"again");
+        world.run(SECOND / 10);
+    }
+    assert!(world.now.time - start >= entry::FURTHER_AFTER - SECOND);
+    assert_eq!(asked(&world, 0).len(), entry::FIRST_MIXES + 1);
+    // One of the first is back: what begins now begins there, and the other is left.
+    let back = *chosen.first().expect("three");
+    world.start(back, &Limits::default());
+    world.run(3 * SECOND);
+    let seen = world.seen.len();
+    let other = world.open(ENTRY, Class::Small);
+    world.send(ENTRY, other, "9.9.9.9:53", b"other");
+    let replies = world.replies.len();
+    assert!(world.run_until(SOON, |world| world.replies.len() > replies));
+    let opened = world.seen[seen..].iter().filter(|packet| packet.from == address(ENTRY));
+    let pieces: BTreeSet<SocketAddr> =
+        opened.filter(|p| p.bytes.len() == wire::LARGE).map(|p| p.to).collect();
+    assert!(pieces.contains(&back), "{pieces:?}");
+    world.with_entry(ENTRY, |entry, now, out| entry.close(now, association, out));
+    world.run(60 * SECOND);
+    let seen = world.seen.len();
+    world.run(60 * SECOND);
+    assert!(asked(&world, seen).is_subset(&chosen), "the one that stood in is left alone");
+}
+
+#[test]
+fn an_entry_that_is_cut_off_tries_no_more_than_a_few_further_mixes() {
+    let mut world = World::new(network(&[20, 1], 1, Some(Strategy::None)), 8);
+    world.run(2 * SECOND);
+    world.tap = Box::new(|packet| packet.from != address(ENTRY));
+    let association = world.open(ENTRY, Class::Small);
+    for _ in 0..200 {
+        world.send(ENTRY, association, "9.9.9.9:53", b"anybody?");
+        world.run(SECOND);
+    }
+    let sent = world.seen.iter().filter(|packet| packet.from == address(ENTRY));
+    let asked: BTreeSet<SocketAddr> = sent.map(|packet| packet.to).collect();
+    assert_eq!(asked.len(), entry::FIRST_MIXES + entry::FURTHER_MOST);
+    world.tap = Box::new(|_| true);
+    let start = world.now.time;
+    while world.replies.is_empty() {
+        assert!(world.now.time - start < 5 * SECOND, "{:?}", world.notices);
+        world.send(ENTRY, association, "9.9.9.9:53", b"there again");
+        world.run(SECOND / 10);
+    }
+}
+
+#[test]
+fn an_entry_that_notices_its_move_uses_nothing_that_was_seen_before() {
+    let mut world = World::new(network(&[1, 1], 1, Some(Strategy::None)), 9);
+    world.run(2 * SECOND);
+    let call = world.open(ENTRY, Class::Small);
+    let quiet = world.open(ENTRY, Class::Large);
+    for association in [call, quiet] {
+        world.send(ENTRY, association, "9.9.9.9:53", b"before");
+    }
+    assert!(world.run_until(SOON, |world| world.replies.len() == 2));
+    let links = |world: &World, from: usize| -> BTreeSet<[u8; 4]> {
+        let cells = world.seen[from..].iter();
+        let cells = cells.filter(|p| p.from == address(ENTRY) || p.to == address(ENTRY));
+        let ids = cells.map(|packet| *packet.bytes.first_chunk().expect("a cell"));
+        ids.filter(|id| *id != [0; 4]).collect()
+    };
+    let before = links(&world, 0);
+    let seen = world.seen.len();
+    world.with_entry(ENTRY, |entry, now, out| entry.moved(now, out));
+    for number in 0..100 {
+        world.send(ENTRY, call, "9.9.9.9:53", &[number]);
+        world.run(SECOND / 50);
+    }
+    let said: BTreeSet<&[u8]> = world.replies.iter().map(|reply| &reply.2[..]).collect();
+    assert_eq!(said.len(), 101, "nothing of the call is lost: {:?}", world.all_dropped());
+    let after: BTreeSet<_> = links(&world, seen);
+    let theirs = |packet: &&Packet| packet.from == address(ENTRY);
+    let sent: BTreeSet<[u8; 4]> = world.seen[seen..]
+        .iter()
+        .filter(theirs)
+        .map(|packet| *packet.bytes.first_chunk().expect("a cell"))
+        .collect();
+    assert!(sent.is_disjoint(&before), "{sent:?} {before:?}");
+    assert!(!after.is_empty());
+    // Who was quiet has a channel again before it speaks.
+    let seen = world.seen.len();
+    world.send(ENTRY, quiet, "9.9.9.9:53", b"after");
+    assert_eq!(world.seen.len(), seen + 1, "it leaves at once");
+    world.run(SECOND);
+    assert_eq!(world.replies.last().expect("an answer").2, b"after");
+}

@@ -17,6 +17,7 @@ mod notices;
 mod relay;
 mod sources;
 pub mod wait;
+mod whereabouts;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,7 +21,10 @@ use crate::setup;
 use crate::slots::{Id, Slots};
 use crate::wire::FragmentHead;
 
-use super::{BEGIN_EVERY, FIRST_MIXES, SET_UP_FOR, SET_UPS_UNDER_WAY, SUCCEEDED_FOR};
+use super::{
+    BEGIN_EVERY, FIRST_MIXES, FURTHER_AFTER, FURTHER_MOST, SET_UP_FOR, SET_UPS_UNDER_WAY,
+    SUCCEEDED_FOR,
+};
 
 /// A spare sends a dummy at random times up to so far apart.
 const DUMMY_EVERY: Duration = Duration::from_secs(100);
@@ -36,8 +39,9 @@ impl Entry {
         let listed: Vec<Identity> =
             self.neighbours.network.mixes(1).map(|node| node.identity).collect();
         self.first_mixes.retain(|mix| listed.contains(mix));
+        self.further.retain(|mix| listed.contains(mix));
         let mut others: Vec<Identity> =
-            listed.into_iter().filter(|mix| !self.first_mixes.contains(mix)).collect();
+            listed.into_iter().filter(|mix| !self.is_first(mix)).collect();
         self.chance.shuffle(&mut others);
         others.truncate(FIRST_MIXES.saturating_sub(self.first_mixes.len()));
         self.first_mixes.extend(others);
@@ -45,6 +49,38 @@ impl Entry {
             if self.neighbours.link_to(now, &mix).is_none() {
                 self.neighbours.want(now, mix);
             }
+        }
+    }
+
+    /// Whether a node is one of those that this entry may begin its chains with.
+    pub(super) fn is_first(&self, node: &Identity) -> bool {
+        self.first_mixes.contains(node) || self.further.contains(node)
+    }
+
+    /// Lets a further mix stand in while none of the first ones answers and somebody waits: one
+    /// after the other and not many, since who cuts a user off from the first ones chooses, in a
+    /// way, who comes next. They go as soon as one of the first is back.
+    pub(super) fn tend_first_mixes(&mut self, now: Now) {
+        let is_linked = |mix| self.neighbours.is_linked(mix);
+        if self.first_mixes.iter().any(is_linked) {
+            for mix in std::mem::take(&mut self.further) {
+                self.neighbours.leave(&mix);
+            }
+        }
+        let stands_in = self.further.iter().any(|mix| self.neighbours.is_linked(mix));
+        let served = stands_in || self.first_mixes.iter().any(|mix| self.neighbours.is_linked(mix));
+        if served || self.wanting.is_empty() {
+            self.further_at = now.time + FURTHER_AFTER;
+        }
+        if now.time < self.further_at || self.further.len() >= FURTHER_MOST {
+            return;
+        }
+        self.further_at = now.time + FURTHER_AFTER;
+        let listed = self.neighbours.network.mixes(1).map(|node| node.identity);
+        let others: Vec<Identity> = listed.filter(|mix| !self.is_first(mix)).collect();
+        if let Some(mix) = self.chance.pick(&others).copied() {
+            self.further.push(mix);
+            self.neighbours.want(now, mix);
         }
     }
 
@@ -140,6 +176,10 @@ impl Entry {
         let neighbours = &mut self.neighbours;
         let mut linked = self.first_mixes.clone();
         linked.retain(|mix| neighbours.link_to(now, mix).is_some());
+        if linked.is_empty() {
+            linked.clone_from(&self.further);
+            linked.retain(|mix| neighbours.link_to(now, mix).is_some());
+        }
         if linked.is_empty() {
             return Err(Notice::NoFirstMix);
         }

@@ -211,6 +211,15 @@ impl Neighbours {
         found.map(|(node, approach)| (*node, approach)).ok_or(Dropped::Unexpected)
     }
 
+    /// Opens no link to this node any more.
+    pub(super) fn give_up(&mut self, node: &Identity) {
+        if let Some(Approach { stage: Stage::Opening { link, .. }, .. }) =
+            self.approaches.remove(node)
+        {
+            self.links.remove(link);
+        }
+    }
+
     pub(super) fn try_again(&mut self, node: Identity, at: Time) {
         let Some(approach) = self.approaches.get_mut(&node) else { return };
         approach.next_try = at;

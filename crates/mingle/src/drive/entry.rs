@@ -21,15 +21,17 @@ use super::notices::Notices;
 use super::relay::{Channels, Relay};
 use super::sources::{Key, Sources};
 use super::wait::Waiter;
+use super::whereabouts::{Whereabouts, source};
 use super::{OWN, Role};
 use crate::config::EntryConfig;
 use crate::figures::{Lost, LostCounts, Sizes};
 use crate::forward::Forward;
-use crate::{raw, socks, udp};
+use crate::{log, raw, socks, udp};
 
 /// An entry on its links and behind its doors.
 pub(crate) struct EntryRole {
     core: Entry,
+    whereabouts: Whereabouts,
     doors: Vec<Door>,
     sources: Sources,
     /// By number, which follows the doors'.
@@ -88,6 +90,7 @@ impl EntryRole {
         let socks = &config.socks;
         Ok(EntryRole {
             core,
+            whereabouts: Whereabouts::new(&config.node.listen),
             doors,
             sources: Sources::new(config.forwards.sources_max, config.forwards.source_idle),
             relays: HashMap::new(),
@@ -276,6 +279,10 @@ impl Role for EntryRole {
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         for association in self.sources.sweep(now.time) {
             self.core.close(now, association, out);
+        }
+        if self.whereabouts.changed(now.time, self.core.network(), source) {
+            log::info("this machine has another address: links and channels begin afresh");
+            self.core.moved(now, out);
         }
         self.core.tick(now, out);
     }
