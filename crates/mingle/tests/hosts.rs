@@ -6,10 +6,12 @@ mod support;
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use datagram::wire::{LARGE, LARGE_LEAST};
 use serde_json::Value;
 use support::hosts::*;
+use support::wire::Rough;
 use support::*;
 
 /// Hosts, where this machine can have some.
@@ -187,6 +189,74 @@ fn with_the_default_list_a_path_of_1280_bytes_is_reported() {
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(said.contains(&format!("carries {width} bytes and not {LARGE}")), "{said}");
     }
+}
+
+/// What a bad path does: delay, jitter that lets packets overtake, and loss.
+const ROUGH: Rough =
+    Rough { delay: Duration::from_millis(15), jitter: Duration::from_millis(12), lost: 20 };
+const SMOOTH: Rough = Rough { delay: Duration::ZERO, jitter: Duration::ZERO, lost: 0 };
+
+/// Hosts on a wire of this test's own, where this machine can have some.
+fn on_a_wire(what: &str, rough: Rough, narrow: Option<(usize, usize)>) -> Option<Hosts> {
+    Hosts::on_a_wire(rough, narrow).map_err(|why| skip(what, &why)).ok()
+}
+
+/// The wire was what it should have been.
+fn was_rough(hosts: &Hosts) {
+    let counts = hosts.wire();
+    for (what, count) in
+        [("passed", &counts.passed), ("lost", &counts.lost), ("overtaken", &counts.overtaken)]
+    {
+        assert!(count.load(Ordering::Relaxed) > 10, "{what}: {count:?}");
+    }
+}
+
+#[test]
+fn a_chain_works_over_a_wire_that_delays_loses_and_reorders() {
+    let Some(mut hosts) = on_a_wire("a rough wire", ROUGH, None) else { return };
+    hosts.run(LARGE, |host| host == MIX_1);
+    works(&hosts, 6);
+    was_rough(&hosts);
+    hosts.stop();
+}
+
+#[test]
+fn a_network_of_the_smallest_cells_works_over_a_rough_wire_that_is_narrow_in_one_place() {
+    let narrow = Some((MIX_2, 1280));
+    let Some(mut hosts) = on_a_wire("a rough and narrow wire", ROUGH, narrow) else { return };
+    hosts.run(LARGE_LEAST, |_| true);
+    works(&hosts, 3);
+    was_rough(&hosts);
+    assert_eq!(hosts.wire().swallowed.load(Ordering::Relaxed), 0);
+    hosts.stop();
+}
+
+#[test]
+fn with_the_default_list_a_wire_that_swallows_large_cells_is_reported() {
+    let narrow = Some((MIX_2, 1280));
+    let Some(mut hosts) = on_a_wire("a narrow wire", SMOOTH, narrow) else { return };
+    hosts.run(LARGE, |_| true);
+    let output = check(&hosts, WORLD, true);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for node in report["nodes"].as_array().unwrap() {
+        let narrow = node["name"] == "mix-2";
+        assert_eq!(node["carried"], if narrow { LARGE_LEAST } else { LARGE }, "{node}");
+        assert_eq!(node["wrong"].as_array().unwrap().len(), usize::from(narrow), "{node}");
+    }
+    assert!(hosts.wire().swallowed.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn an_entry_whose_machine_gets_another_address_goes_on_from_there() {
+    let Some(mut hosts) = on_a_wire("a machine that moves", SMOOTH, None) else { return };
+    hosts.run(LARGE, |host| host == MIX_1);
+    works(&hosts, 1);
+    hosts.move_host(ENTRY);
+    works(&hosts, 1);
+    wait_until("it is noticed", || hosts.said(ENTRY).contains("has another address"));
+    works(&hosts, 1);
+    hosts.stop();
 }
 
 #[test]

@@ -20,6 +20,7 @@ use mingle::network;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
+use super::wire::{Counts, Rough, Wire};
 use super::{PROGRAM, edit};
 
 /// A network namespace, deleted on drop.
@@ -90,6 +91,8 @@ fn run(tool: &str, arguments: &[&str]) -> Result<(), String> {
 /// The hosts, and the nodes on them.
 pub struct Hosts {
     nodes: Vec<NodeProcess>,
+    /// Where a thread joins them, not a router.
+    wire: Option<Wire>,
     spaces: Vec<Space>,
     ports: Ports,
     folder: TempDir,
@@ -141,8 +144,53 @@ impl Hosts {
                 .unwrap();
             spaces.push(host);
         }
+        Ok(Hosts::with(spaces, None))
+    }
+
+    fn with(spaces: Vec<Space>, wire: Option<Wire>) -> Hosts {
         let folder = tempfile::tempdir().unwrap();
-        Ok(Hosts { nodes: Vec::new(), spaces, ports: Ports::of(&Plan::default()), folder })
+        Hosts { nodes: Vec::new(), wire, spaces, ports: Ports::of(&Plan::default()), folder }
+    }
+
+    /// Hosts on a wire, where the path of `narrow` is only so wide, which nobody is told.
+    pub fn on_a_wire(rough: Rough, narrow: Option<(usize, usize)>) -> Result<Hosts, String> {
+        let mut spaces = vec![Space::new()?];
+        let (mut devices, mut widths) = (Vec::new(), Vec::new());
+        for number in ENTRY..=WORLD {
+            let host = Space::new()?;
+            devices.push(host.within(Wire::device)?);
+            let width = narrow.filter(|(narrow, _)| *narrow == number);
+            widths.push(width.map_or(1_500, |(_, width)| width));
+            let (v4, v6) = (format!("10.77.{number}.2/24"), format!("fd77:{number}::2/64"));
+            host.ip(&["address", "add", &v4, "dev", "path"]).unwrap();
+            host.ip(&["address", "add", &v6, "dev", "path", "nodad"]).unwrap();
+            host.ip(&["link", "set", "path", "up"]).unwrap();
+            host.ip(&["route", "add", "default", "dev", "path"]).unwrap();
+            host.ip(&["-6", "route", "add", "default", "dev", "path"]).unwrap();
+            spaces.push(host);
+        }
+        Ok(Hosts::with(spaces, Some(Wire::join(devices, widths, rough))))
+    }
+
+    /// What the wire has done.
+    pub fn wire(&self) -> &Counts {
+        &self.wire.as_ref().unwrap().counts
+    }
+
+    /// What a node has said.
+    pub fn said(&self, host: usize) -> String {
+        self.nodes[host - 1].said()
+    }
+
+    /// Gives a host other addresses in place of the ones it has.
+    pub fn move_host(&self, host: usize) {
+        let space = &self.spaces[host];
+        space.ip(&["address", "flush", "dev", "path", "scope", "global"]).unwrap();
+        let (v4, v6) = (format!("10.77.{host}.3/24"), format!("fd77:{host}::3/64"));
+        space.ip(&["address", "add", &v4, "dev", "path"]).unwrap();
+        space.ip(&["address", "add", &v6, "dev", "path", "nodad"]).unwrap();
+        space.ip(&["route", "replace", "default", "dev", "path"]).unwrap();
+        space.ip(&["-6", "route", "replace", "default", "dev", "path"]).unwrap();
     }
 
     /// A host.
@@ -218,6 +266,15 @@ impl Hosts {
         mingle::folder::write_network(&list_path, &list).unwrap();
         for (host, name) in (1..).zip(NODES) {
             edit(&root.join(name), |config| settle(config, host));
+        }
+        if self.wire.is_some() {
+            // A user's machine sends from whatever address it has.
+            let any = ["0.0.0.0:0", "[::]:0"].map(|any| any.parse().unwrap());
+            edit(&root.join(NODES[0]), |config| {
+                if let Config::Entry(entry) = config {
+                    entry.node.listen = any.to_vec();
+                }
+            });
         }
         for (host, name) in (1..).zip(NODES) {
             let folder = root.join(name);
