@@ -226,7 +226,8 @@ impl Plan {
 
     /// What every payer decided.
     pub fn payer_config(&self, currency: Currency) -> payer::Config {
-        payer::Config { currency, pace: PACE, period: self.period, poll: POLL, parts_max: 64 }
+        let (pace, period) = (PACE, self.period);
+        payer::Config { currency, pace, period, poll: POLL, parts_max: 64, anew: false }
     }
 
     /// When the last fault is over and all users have begun.
