@@ -33,7 +33,7 @@ impl Rules {
 
 /// Bytes of a fragment of class small.
 const PART: usize = datagram::wire::payload_size(datagram::wire::SMALL);
-const ROOM: usize = 40 * PART;
+const ROOM: usize = 80 * PART;
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The model: messages by the number of their first fragment.
@@ -84,7 +84,8 @@ impl Table {
                 self.incomplete.remove(&oldest);
             }
             let held: usize = self.incomplete.values().map(|m| usize::from(m.count) * PART).sum();
-            if held + usize::from(head.count) * PART > rules.room {
+            // What a channel holds is no more than what is left.
+            if 2 * held + usize::from(head.count) * PART > rules.room {
                 return Err(Dropped::FragmentsFull);
             }
             let until = now + rules.kept_for;

@@ -27,15 +27,16 @@ pub(crate) struct Rules {
     pub(crate) wider: i64,
     /// Whether a forward cell that does not open uses its number up.
     pub(crate) forged_uses_up: bool,
-    /// How many cells may wait.
+    /// How many cells of one client may wait.
     pub(crate) pool: usize,
 }
 
 impl Rules {
-    pub(crate) const TRUE: Rules = Rules { wider: 0, forged_uses_up: false, pool: POOL };
+    pub(crate) const TRUE: Rules = Rules { wider: 0, forged_uses_up: false, pool: POOL / 2 };
 }
 
-const POOL: usize = 3;
+/// One client gets no more than is left.
+const POOL: usize = 6;
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// The model: of one channel and direction, the numbers that came, and what waits.
