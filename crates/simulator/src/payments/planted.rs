@@ -40,9 +40,4 @@ pub trait Mistake {
     fn sends(&mut self, _at: Time, _from: usize, _to: usize, bytes: Vec<u8>) -> Vec<u8> {
         bytes
     }
-
-    /// What a node's operator writes down beside the core's records.
-    fn notes(&mut self, _at: Time, _node: usize, _effect: &Effect) -> Option<Vec<u8>> {
-        None
-    }
 }

@@ -292,6 +292,9 @@ impl Books {
         if came.iter().any(exact) && paid == 0 && !copied {
             return Err(Broken::NotPaid { node });
         }
+        if paid > 0 && !came.iter().any(exact) {
+            return Err(Broken::Unowed { node });
+        }
         let payer = promises.first().map(|promise| promise.sender);
         let senders: BTreeSet<_> = came.iter().map(|(transfer, _)| transfer.from).collect();
         for sender in senders {
