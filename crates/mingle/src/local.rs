@@ -4,6 +4,7 @@
 //! other end this one holds, and the system closes that end even when nobody else can.
 
 pub mod process;
+pub mod running;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 //! chain      the ledger: final blocks, signatures
 //! ledger     the embedded ledger as a process
 //! peer_file, identity, folders       mixers and vouching in files, and where folders are
+//! local      a ledger and mixers on one machine, as processes
 //! ```
 //! What a promise is, is not known here: `payment` says what to save, say and sign, in which order, and
 //! this module does it in that order.
@@ -24,6 +25,7 @@ mod gossip;
 pub mod identity;
 pub mod keys;
 pub mod ledger;
+pub mod local;
 pub mod mixer;
 pub mod operator;
 pub mod peer_file;

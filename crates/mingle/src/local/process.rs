@@ -1,15 +1,13 @@
 //! The nodes of a local network as processes.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::running::Running;
 use super::{ENTRY, Ports, folders};
 use crate::Error;
 use crate::config::Config;
@@ -89,13 +87,8 @@ impl Drop for LocalNetwork {
 /// A node's process. Dropping it ends it.
 pub struct NodeProcess {
     name: String,
-    program: PathBuf,
-    folder: PathBuf,
     status: SocketAddr,
-    child: Child,
-    /// Closed, it ends the process.
-    alive: Option<ChildStdin>,
-    said: Arc<Mutex<String>>,
+    running: Running,
 }
 
 impl NodeProcess {
@@ -110,10 +103,8 @@ impl NodeProcess {
             let why = "metrics.listen is empty, so nobody can see whether the node is ready";
             Error::unfit(&folder.join(crate::config::FILE), why)
         })?;
-        let said = Arc::new(Mutex::new(String::new()));
-        let (child, alive) = spawn(program, folder, &said)?;
-        let (program, folder) = (program.to_owned(), folder.to_owned());
-        Ok(NodeProcess { name, program, folder, status, child, alive, said })
+        let running = Running::start(program, folder)?;
+        Ok(NodeProcess { name, status, running })
     }
 
     /// Starts it once more after it ended.
@@ -121,10 +112,7 @@ impl NodeProcess {
     /// # Errors
     /// When the process cannot be started.
     pub fn start_again(&mut self) -> Result<(), Error> {
-        self.tell();
-        self.wait_ended();
-        (self.child, self.alive) = spawn(&self.program, &self.folder, &self.said)?;
-        Ok(())
+        self.running.start_again()
     }
 
     /// Its name in the network list.
@@ -134,12 +122,12 @@ impl NodeProcess {
 
     /// The process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.running.id()
     }
 
     /// Everything it said so far.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.said()
     }
 
     /// What its status page says now.
@@ -164,17 +152,12 @@ impl NodeProcess {
     /// # Errors
     /// When it ends instead, or takes a minute, with what it said.
     pub fn wait_for(&mut self, state: &str) -> Result<(), Error> {
-        for _ in 0..LOOKS_FOR_STATE {
-            if self.status().is_ok_and(|status| status[state] == true) {
-                return Ok(());
-            }
-            let ended = self.child.try_wait().map_err(|why| Error::system("waiting", why))?;
-            if let Some(status) = ended {
-                return Err(self.failed(&format!("ended with {status} before it was {state}")));
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
-        Err(self.failed(&format!("is still not {state} after a minute")))
+        let status = self.status;
+        self.running.wait_until(state, |_| {
+            let body = get(status, "/status");
+            let status = body.ok().and_then(|body| serde_json::from_str::<Value>(&body).ok());
+            status.is_some_and(|status| status[state] == true)
+        })
     }
 
     /// Tells it to end and waits until it has.
@@ -182,82 +165,17 @@ impl NodeProcess {
     /// # Errors
     /// When it has to be killed, or ends with a failure.
     pub fn stop(&mut self) -> Result<(), Error> {
-        self.tell();
-        match self.wait_ended() {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(self.failed(&format!("ended with {status}"))),
-            None => Err(self.failed("did not end and was killed")),
-        }
+        self.running.stop()
     }
 
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.running.kill();
     }
 
     fn tell(&mut self) {
-        self.alive = None;
+        self.running.tell();
     }
-
-    /// How it ended; nothing when it took so long that it was killed.
-    fn wait_ended(&mut self) -> Option<ExitStatus> {
-        for _ in 0..LOOKS {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
-        self.kill();
-        None
-    }
-
-    fn failed(&self, what: &str) -> Error {
-        let what = format!("{what}; it said:\n{}", self.said());
-        Error::Child { name: self.name.clone(), what }
-    }
-}
-
-impl Drop for NodeProcess {
-    fn drop(&mut self) {
-        self.tell();
-        self.wait_ended();
-    }
-}
-
-/// Starts a process that lives no longer than the pipe to it.
-fn spawn(
-    program: &Path,
-    folder: &Path,
-    said: &Arc<Mutex<String>>,
-) -> Result<(Child, Option<ChildStdin>), Error> {
-    let mut child = Command::new(program)
-        .arg("run")
-        .arg(folder)
-        .arg("--end-with-stdin")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|why| Error::system("a process", why))?;
-    if let Some(stderr) = child.stderr.take() {
-        listen(stderr, said.clone());
-    }
-    let alive = child.stdin.take();
-    Ok((child, alive))
-}
-
-/// Keeps what a process says, up to a limit, so that its pipe never fills.
-fn listen(stderr: ChildStderr, said: Arc<Mutex<String>>) {
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.len() + line.len() < SAID_MAX {
-                said.push_str(&line);
-                said.push('\n');
-            }
-        }
-    });
 }
 
 /// A page over HTTP; enough of it to read our own.
@@ -287,10 +205,5 @@ fn base_port(folders: &[PathBuf]) -> Result<u16, Error> {
     .ok_or_else(|| Error::unfit(&entry.join(crate::config::FILE), "raw.listen is empty"))
 }
 
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Ten seconds.
-const LOOKS: u32 = 1000;
-const LOOKS_FOR_STATE: u32 = 6 * LOOKS;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const PAGE_MAX: u64 = 1 << 20;
-const SAID_MAX: usize = 1 << 16;

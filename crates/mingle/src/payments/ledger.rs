@@ -20,6 +20,8 @@ use crate::{Error, log};
 pub const PORT: u16 = 9_950;
 /// The shortest time between blocks.
 pub const BLOCK_TIME_LEAST: Duration = Duration::from_millis(20);
+/// What a local ledger and its folder are called.
+pub const NAME: &str = "ledger";
 /// The file of final blocks in a ledger's folder.
 pub const FILE: &str = "blocks";
 

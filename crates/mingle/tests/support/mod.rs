@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod hosts;
+pub mod payments;
 pub mod wire;
 
 use std::io::{Read, Write};
