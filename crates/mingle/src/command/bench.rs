@@ -1,10 +1,11 @@
-//! `mingle bench`: what the chain costs, measured on this machine and beside plain relays.
+//! `mingle bench`: what the chain and the payments cost, measured on this machine.
 
 mod chain;
 mod flood;
 mod hold;
 pub(super) mod load;
 mod local;
+mod payments;
 pub(super) mod relay;
 
 use clap::Subcommand;
@@ -17,11 +18,14 @@ pub(super) enum Command {
     Chain(chain::Arguments),
     /// Crowds, floods and restarts: what a chain holds, and what it costs its nodes
     Hold(hold::Arguments),
+    /// Promises a second, restarts with many open orders, and how soon a payment arrives
+    Payments(payments::Arguments),
 }
 
 pub(super) fn perform(command: &Command) -> Result<(), Error> {
     match command {
         Command::Chain(arguments) => chain::perform(arguments),
         Command::Hold(arguments) => hold::perform(arguments),
+        Command::Payments(arguments) => payments::perform(arguments),
     }
 }
