@@ -8,14 +8,18 @@ mod init;
 mod ledger;
 mod network;
 mod orders;
+mod pay;
 mod peers;
+mod receipt;
 mod run;
 mod signals;
 mod sim;
 mod status;
+mod wallet;
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -56,6 +60,14 @@ enum Command {
     /// Answer for a mixer of payments as a member
     #[command(subcommand)]
     Identity(identity::Command),
+    /// Pay somebody over several mixers
+    Pay(pay::Arguments),
+    /// A payer's folder: make one, say what is in it
+    #[command(subcommand)]
+    Wallet(wallet::Command),
+    /// Mixers' promises: judge them by the ledger, cut one out
+    #[command(subcommand)]
+    Receipt(receipt::Command),
     /// Test money on an embedded ledger
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -68,12 +80,12 @@ enum Command {
 }
 
 /// Reads the command line and does what it says; the exit code.
-pub fn main() -> std::process::ExitCode {
+pub fn main() -> ExitCode {
     match perform(Arguments::parse().command) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(why) => {
             log::error(why);
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }
@@ -84,7 +96,7 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn perform(command: Command) -> Result<(), Error> {
+fn perform(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Network(command) => network::perform(command),
         Command::Init(command) => init::perform(&command),
@@ -95,10 +107,24 @@ fn perform(command: Command) -> Result<(), Error> {
         Command::Peers(command) => peers::perform(&command),
         Command::Orders(command) => orders::perform(&command),
         Command::Identity(command) => identity::perform(&command),
+        Command::Pay(arguments) => pay::perform(&arguments),
+        Command::Wallet(command) => wallet::perform(&command),
+        Command::Receipt(command) => return receipt::perform(&command),
         Command::Ledger(command) => ledger::perform(&command),
         Command::Sim(arguments) => sim::perform(&arguments),
         Command::DemoPart(arguments) => demo::part::perform(&arguments),
         Command::BenchRelay(arguments) => bench::relay::perform(&arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A second of ledger time, for people.
+fn date(seconds: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds));
+    // What lies beyond the year 9999 is no date for people.
+    match time.filter(|_| seconds < 253_402_300_800) {
+        Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
+        None => format!("second {seconds}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use mixing::keys::Identity;
@@ -71,6 +71,17 @@ pub fn make(folder: &Path) -> Result<(), Error> {
         return Err(Error::NotEmpty { path: folder.to_owned() });
     }
     Ok(())
+}
+
+/// Writes a file that does not exist yet and that only its owner reads.
+///
+/// # Errors
+/// When it exists, or cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, bytes));
+    written.map_err(|why| Error::write(path, why))
 }
 
 /// Writes a public network list.

@@ -9,6 +9,8 @@
 //! client     commands to mixers, sealed, through a proxy
 //! chain      the ledger: final blocks, signatures
 //! ledger     the embedded ledger as a process
+//! wallet, book   a payer's folder and his payments     payer   the loop of one run of `mingle pay`
+//! gather     whom he may ask         trail, receipt  what the ledger shows of his parts
 //! peer_file, identity, folders       mixers and vouching in files, and where folders are
 //! local      a ledger and mixers on one machine, as processes
 //! ```
@@ -16,11 +18,13 @@
 //! this module does it in that order.
 
 mod asker;
+pub mod book;
 pub mod chain;
 pub mod client;
 pub mod config;
 pub mod control;
 pub mod folders;
+pub mod gather;
 mod gossip;
 pub mod identity;
 pub mod keys;
@@ -28,9 +32,13 @@ pub mod ledger;
 pub mod local;
 pub mod mixer;
 pub mod operator;
+pub mod payer;
 pub mod peer_file;
 pub mod public;
+pub mod receipt;
 mod server;
 pub mod settings;
 mod signer;
 pub mod store;
+pub mod trail;
+pub mod wallet;

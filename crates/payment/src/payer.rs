@@ -569,6 +569,18 @@ impl Payer {
         }
     }
 
+    /// Final transfers that were found in blocks given in before: a part that an older copy of the file
+    /// still awaits may have arrived in one of them.
+    pub fn on_found(&mut self, transfers: &[Transfer], out: &mut Vec<Effect>) {
+        let mut changes = Vec::new();
+        for transfer in transfers {
+            self.on_arrived(transfer, &mut changes);
+        }
+        if !changes.is_empty() {
+            out.push(Effect::Save(changes));
+        }
+    }
+
     fn height_record(&self) -> Change {
         let record = map([
             ("height", Value::from(self.height)),

@@ -47,6 +47,11 @@ impl Peer {
         self.info.content()
     }
 
+    /// What it says of itself, signed.
+    pub fn signed(&self) -> &Signed<PeerInfo> {
+        &self.info
+    }
+
     /// Its info as it came.
     pub fn bytes(&self) -> &[u8] {
         self.info.bytes()

@@ -59,6 +59,20 @@ pub enum Silence {
     },
 }
 
+impl Silence {
+    /// What a core is told of it.
+    pub fn unheard(&self) -> Unheard {
+        match self {
+            Self::Refused { status, .. } if !is_passing(*status) => Unheard::Refused,
+            Self::Refused { .. }
+            | Self::Unreached
+            | Self::NoProxy
+            | Self::Forged
+            | Self::Unopened(_) => Unheard::Unreachable,
+        }
+    }
+}
+
 impl Client {
     /// A client with these settings.
     ///
@@ -142,12 +156,27 @@ impl Client {
         to: &PeerInfo,
         command: &Command,
     ) -> Result<Answer, Unheard> {
-        let path = command.path(&self.currency, from).map_err(|_| Unheard::Refused)?;
-        match self.sealed(to, &path, command.body()).await {
-            Ok(answered) => Answer::read(answered).map_err(|_| Unheard::Unreachable),
-            Err(Silence::Refused { status, .. }) if !is_passing(status) => Err(Unheard::Refused),
-            Err(_) => Err(Unheard::Unreachable),
-        }
+        self.command(from, to, command).await.map_err(|silence| silence.unheard())
+    }
+
+    /// Sends a core's command; for who wants to know why there is no answer.
+    ///
+    /// # Errors
+    /// [`Silence`].
+    pub async fn command(
+        &self,
+        from: &Account,
+        to: &PeerInfo,
+        command: &Command,
+    ) -> Result<Answer, Silence> {
+        let path = command.path(&self.currency, from);
+        let path = path.map_err(|why| Silence::Refused {
+            status: why.status(),
+            word: why.word().into(),
+            message: why.to_string(),
+        })?;
+        let answered = self.sealed(to, &path, command.body()).await?;
+        Answer::read(answered).map_err(|_| Silence::Forged)
     }
 
     fn http(&self, host: &str) -> Result<&reqwest::Client, Silence> {
@@ -196,14 +225,16 @@ fn refusal(status: u16, answer: &[u8]) -> Silence {
     let text = |name: &str| {
         let found = entries.iter().find(|(key, _)| key == name);
         match found {
-            // Shown to a person: what a stranger says must not move the cursor.
-            Some((_, Value::Text(text))) => {
-                text.chars().filter(|c| !c.is_control()).take(200).collect()
-            }
+            Some((_, Value::Text(text))) => plain(text),
             _ => String::new(),
         }
     };
     Silence::Refused { status, word: text("error"), message: text("message") }
+}
+
+/// What a stranger says, to be shown to a person: it must not move the cursor, nor fill the screen.
+pub fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// The URL of a host; IPv6 addresses stand in brackets.

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use money::embedded::PERIOD_MAX;
+use payment::{onion, route};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -46,8 +48,10 @@ impl Config {
             Role::Ledger => Self::Ledger(toml::from_str(text).map_err(explain)?),
             Role::Wallet => Self::Wallet(toml::from_str(text).map_err(explain)?),
         };
-        if let Self::Mixer(mixer) = &config {
-            mixer.check()?;
+        match &config {
+            Self::Mixer(mixer) => mixer.check()?,
+            Self::Wallet(wallet) => wallet.pay.check()?,
+            Self::Ledger(_) => {}
         }
         Ok(config)
     }
@@ -404,6 +408,9 @@ pub struct Pay {
     /// Between two questions for the promises.
     #[serde(with = "span")]
     pub poll: Duration,
+    /// How long promises are awaited before another route is tried.
+    #[serde(with = "span")]
+    pub patience: Duration,
     /// Life of a deposit's transaction in blocks.
     pub period: u32,
 }
@@ -418,10 +425,34 @@ impl Default for Pay {
             margin: Duration::from_secs(15 * 60),
             step: Duration::from_secs(60),
             poll: Duration::from_secs(2),
+            patience: Duration::from_secs(2 * 60),
             period: 64,
         }
     }
 }
+
+impl Pay {
+    fn check(&self) -> Result<(), String> {
+        let hops = route::HOPS_MIN..=onion::HOPS_MAX;
+        if !hops.contains(&self.hops) {
+            return Err(format!("pay.hops must be {} to {}", hops.start(), hops.end()));
+        }
+        if !(1..=PERIOD_MAX).contains(&self.period) {
+            return Err(format!("pay.period must be 1 to {PERIOD_MAX} blocks"));
+        }
+        let whole = |span: Duration| span >= Duration::from_secs(1);
+        if !(whole(self.deposit) && whole(self.margin) && whole(self.step)) {
+            return Err("pay.deposit, pay.margin and pay.step must be at least \"1s\"".into());
+        }
+        if self.poll.is_zero() || self.within > WITHIN_MAX {
+            return Err("pay.poll must be above 0, pay.within at most \"30days\"".into());
+        }
+        Ok(())
+    }
+}
+
+/// The longest time over which the parts of a payment are spread.
+pub const WITHIN_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 impl MixerConfig {
     fn check(&self) -> Result<(), String> {

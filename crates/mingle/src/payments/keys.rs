@@ -60,6 +60,11 @@ pub fn save(path: &Path, key: &AccountKey) -> Result<(), Error> {
     file.sync_all().map_err(|why| Error::write(path, why))
 }
 
+/// A second owner of a key, where one signs documents and one transactions.
+pub fn copy(key: &AccountKey) -> AccountKey {
+    AccountKey::from_file(&key.to_file()).expect("what we write, we read")
+}
+
 /// Reads a key file: `PubSec`, or a seed in hex.
 ///
 /// # Errors

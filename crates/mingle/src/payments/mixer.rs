@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mixing::{Chance, Now};
-use money::{Account, AccountKey};
+use money::Account;
 use payment::effect::{Answer, Change, Command, Effect, Input, Notice, OrderId, Refused};
 use payment::mixer::Mixer as Core;
 use tokio::sync::{mpsc, oneshot};
@@ -131,7 +131,7 @@ impl Mixer {
         let chain = Arc::new(Chain::await_connection(&config.ledger, &client).await?);
 
         let clock = Clock::start();
-        let (account, signs) = (key.account(), copy(&key));
+        let (account, signs) = (key.account(), keys::copy(&key));
         let core = Core::resume(
             settings::mixer(config, chain.about())?,
             key,
@@ -300,11 +300,6 @@ async fn read_blocks(chain: Arc<Chain>, account: Account, handle: Handle) {
             }
         }
     }
-}
-
-/// A second owner of the key: the core signs documents, the signer transactions.
-fn copy(key: &AccountKey) -> AccountKey {
-    AccountKey::from_file(&key.to_file()).expect("what we write, we read")
 }
 
 /// Says what the operator should know.

@@ -7,7 +7,7 @@ use money::amount::Series;
 use payment::document::{Currency, Host, Terms};
 use payment::mixer;
 
-use super::config::{Limits, MixerConfig, Mixing, Payouts, TermsConfig};
+use super::config::{Limits, MixerConfig, Mixing, Pay, Payouts, TermsConfig};
 use crate::Error;
 
 /// What a mixer's core is told.
@@ -102,6 +102,23 @@ pub fn proposed(about: &ledger::About) -> Result<(TermsConfig, Payouts, Mixing),
         false => Mixing::default(),
     };
     Ok((terms, payouts, mixing))
+}
+
+/// How `mingle wallet new` proposes to pay, as quickly as [`proposed`] mixers allow.
+pub fn pay(about: &ledger::About) -> Pay {
+    let usual = Pay::default();
+    match about.block_time < Duration::from_secs(1) {
+        true => Pay {
+            within: Duration::from_secs(60),
+            deposit: Duration::from_secs(60),
+            margin: Duration::from_secs(60),
+            step: Duration::from_secs(10),
+            poll: Duration::from_millis(200),
+            patience: Duration::from_secs(20),
+            ..usual
+        },
+        false => usual,
+    }
 }
 
 /// Where a mixer says that it is.

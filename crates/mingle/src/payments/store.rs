@@ -138,6 +138,14 @@ impl Store {
         Ok(())
     }
 
+    /// The error of a record that is none of ours.
+    pub fn unreadable(&self, what: &str) -> Error {
+        Error::unfit(
+            &self.path,
+            format_args!("its {what} cannot be read; is it of a newer version?"),
+        )
+    }
+
     /// Whether [`Self::settle`] has something to do.
     pub fn is_settled(&self) -> bool {
         !self.forgot

@@ -182,6 +182,7 @@ const SECTIONS: &[Section] = &[
             ("margin", "For finality and retries at each hop."),
             ("step", "Dates are multiples of this."),
             ("poll", "Between two questions for the promises."),
+            ("patience", "How long promises are awaited before another route is tried."),
             ("period", "Life of a deposit's transaction in blocks."),
         ],
     ),
