@@ -25,6 +25,7 @@ use crate::wire::{self, CELL_OVERHEAD, FragmentHead, KeyPiece, TAG};
 mod common;
 mod headers;
 mod insiders;
+mod limits;
 mod reasons;
 mod rest;
 mod shares;

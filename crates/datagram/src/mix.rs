@@ -424,3 +424,19 @@ impl Mix {
         held
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::Half;
+
+    #[test]
+    fn an_idle_channel_is_less_than_a_kibibyte_also_when_every_table_has_just_doubled() {
+        let own = Slots::<Channel>::PLACE + 2 * Slots::<Half>::PLACE;
+        let of_links = 2 * Slots::<Pointer>::PLACE;
+        // The set-up is remembered for the life of its key, in a tree that is at least half full.
+        let remembered = 2 * size_of::<[u8; 16]>();
+        let bytes = 2 * (own + of_links) + remembered;
+        assert!(bytes <= 1024, "{own} and {of_links} bytes, {bytes} at the most");
+    }
+}

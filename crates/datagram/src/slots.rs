@@ -72,6 +72,10 @@ impl<T> Slots<T> {
     /// The most slots a table can have: 24 bits, less slot 0.
     pub const SLOTS_MAX: usize = (1 << 24) - 1;
 
+    /// Bytes of one place.
+    #[cfg(test)]
+    pub(crate) const PLACE: usize = size_of::<Entry<T>>();
+
     /// An empty table that holds at most `limit` values at once.
     pub fn new(limit: usize, wear: Wear) -> Self {
         let limit = limit.min(Self::SLOTS_MAX);

@@ -153,6 +153,7 @@ fn settings(
         Config::Entry(entry) => (&mut entry.node, &mut entry.metrics),
         Config::Mix(mix) => {
             mix.limits.bytes_per_source = ALL;
+            mix.limits.channels_per_source = mix.limits.channels;
             (&mut mix.node, &mut mix.metrics)
         }
         Config::Exit(exit) => {

@@ -14,9 +14,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A world with a channel that must not notice what is done to others.
-struct Bench {
-    world: World,
-    bystander: Association,
+pub(super) struct Bench {
+    pub(super) world: World,
+    pub(super) bystander: Association,
     sent: u32,
 }
 
@@ -640,7 +640,7 @@ fn ring(world: &mut World, node: SocketAddr) -> Keyring {
 }
 
 impl Bench {
-    fn new(limits: &Limits) -> Bench {
+    pub(super) fn new(limits: &Limits) -> Bench {
         let network = network(&[1, 1], 1, Some(Strategy::None));
         let mut world = World::with_limits(network, 42, limits);
         let bystander = world.open(ENTRY, Class::Large);
@@ -655,16 +655,16 @@ impl Bench {
         [first_mix(), second_mix(), address(EXIT), address(ENTRY)]
     }
 
-    fn client(&mut self) -> Puppet {
+    pub(super) fn client(&mut self) -> Puppet {
         Puppet::connect(&mut self.world, "198.51.102.1:1", first_mix(), None)
     }
 
-    fn opening(&mut self, node: SocketAddr) -> (Vec<u8>, Pending) {
+    pub(super) fn opening(&mut self, node: SocketAddr) -> (Vec<u8>, Pending) {
         let mut chance = Chance::new([self.world.seen.len() as u8; 32]);
         opening_of(&mut self.world, address(STRANGER), node, None, &mut chance)
     }
 
-    fn give(&mut self, node: SocketAddr, bytes: &[u8]) -> Result<(), Dropped> {
+    pub(super) fn give(&mut self, node: SocketAddr, bytes: &[u8]) -> Result<(), Dropped> {
         self.world.give(address(STRANGER), node, bytes)
     }
 
@@ -678,7 +678,7 @@ impl Bench {
     }
 
     /// Whether a datagram that is sent until it is answered is answered in time.
-    fn serves_bystander(&mut self, within: Duration) -> bool {
+    pub(super) fn serves_bystander(&mut self, within: Duration) -> bool {
         let end = self.world.now.time + within;
         let answered = self.world.replies.len();
         while self.world.now.time < end {

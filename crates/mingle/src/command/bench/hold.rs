@@ -1,7 +1,8 @@
 //! `mingle bench hold`: crowds, floods and restarts against a local chain of processes.
 //!
 //! * a storm: many channels that start at the same moment, three packets each;
-//! * rest: what an idle channel costs a mix;
+//! * rest: what an idle channel costs a mix: how much as many channels more make it grow, opened
+//!   so slowly that what the storm needed is enough for them;
 //! * a flood: openings from random sources while an echo runs;
 //! * restarts: how long an application that keeps sending is without answers.
 
@@ -29,6 +30,8 @@ pub(in crate::command) struct Arguments {
 
 const STORM: usize = 1000;
 const PACKETS: usize = 3;
+/// Channels that are opened at once while what they cost at rest is measured.
+const SLOWLY: usize = 20;
 const STORM_WITHIN: Duration = Duration::from_secs(60);
 const FLOOD_PER_SECOND: u64 = 20_000;
 const FLOOD_FOR: Duration = Duration::from_secs(4);
@@ -58,16 +61,8 @@ pub(in crate::command) fn perform(arguments: &Arguments) -> Result<(), Error> {
 /// All channels at once; then what they cost while they rest.
 fn storm(progress: &ProgressBar, chain: &mut Chain, echo: &Echo) -> Result<Value, Error> {
     progress.set_message(format!("storm: {STORM} channels at the same moment"));
-    let before = memory(chain, "VmRSS:")?;
     let header = raw::header(std::net::Ipv4Addr::LOCALHOST, echo.address().port());
-    let failed = |why| Error::system("a socket", why);
-    let mut sockets = Vec::new();
-    for _ in 0..STORM {
-        let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
-        socket.connect(chain.network.ports().raw()).map_err(failed)?;
-        socket.set_nonblocking(true).map_err(failed)?;
-        sockets.push(socket);
-    }
+    let sockets = applications(chain)?;
     let (clock, began) = Clock::started();
     for packet in 0..PACKETS {
         let datagram = [&header[..], &[packet as u8; 64]].concat();
@@ -89,14 +84,9 @@ fn storm(progress: &ProgressBar, chain: &mut Chain, echo: &Echo) -> Result<Value
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    progress.set_message("rest: what idle channels cost");
-    // The pools give nothing back, so what is left is what channels and their wave cost.
-    std::thread::sleep(Duration::from_secs(2));
-    let (after, peak) = (memory(chain, "VmRSS:")?, memory(chain, "VmHWM:")?);
-    let per_channel = |node: &str| {
-        let (before, after) = (before[node].as_u64(), after[node].as_u64());
-        before.zip(after).map(|(before, after)| after.saturating_sub(before) * 1024 / STORM as u64)
-    };
+    let peak = memory(chain, "VmHWM:")?;
+    progress.set_message(format!("rest: {STORM} channels more, a few at a time"));
+    let (stand, idle) = rest(chain, &header)?;
     Ok(json!({
         "channels": STORM,
         "packets": STORM * PACKETS,
@@ -104,8 +94,55 @@ fn storm(progress: &ProgressBar, chain: &mut Chain, echo: &Echo) -> Result<Value
         "channels_answered_whole": answered.iter().filter(|count| **count == PACKETS).count(),
         "seconds": all_after,
         "peak_kib": peak,
-        "bytes_per_channel_with_its_wave": { "mix-2": per_channel("mix-2"), "mix-3": per_channel("mix-3") },
+        "idle_channels": stand,
+        "bytes_per_idle_channel": idle,
     }))
+}
+
+/// As many applications as a storm has, each with a channel of its own once it sends.
+fn applications(chain: &Chain) -> Result<Vec<UdpSocket>, Error> {
+    let door = chain.network.ports().raw();
+    let open = |_| {
+        let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect(door)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let all: std::io::Result<Vec<_>> = (0..STORM).map(open).collect();
+    all.map_err(|why| Error::system("a socket", why))
+}
+
+/// Opens as many channels again, so slowly that set-ups need no memory that the storm has not
+/// given back; how many stand, and what each of them costs a mix at rest.
+fn rest(chain: &mut Chain, header: &[u8]) -> Result<(usize, Value), Error> {
+    std::thread::sleep(Duration::from_secs(2));
+    let before = memory(chain, "VmRSS:")?;
+    let more = applications(chain)?;
+    let datagram = [header, &[0; 64]].concat();
+    let mut stand = 0;
+    for sockets in more.chunks(SLOWLY) {
+        for socket in sockets {
+            let _ = socket.send(&datagram);
+        }
+        let (clock, began) = Clock::started();
+        let mut waiting: Vec<_> = sockets.iter().collect();
+        while !waiting.is_empty() && clock.now().time - began < SERVED_WITHIN {
+            waiting.retain(|socket| socket.recv(&mut [0; 2048]).is_err());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        stand += sockets.len() - waiting.len();
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let after = memory(chain, "VmRSS:")?;
+    let per_channel = |node: &str| {
+        let (before, after) = (before[node].as_u64(), after[node].as_u64());
+        let grown = before.zip(after).map(|(before, after)| after.saturating_sub(before) * 1024);
+        grown.map(|bytes| bytes / stand.max(1) as u64)
+    };
+    let mixes = ["mix-1", "mix-2", "mix-3"];
+    let idle: serde_json::Map<_, _> =
+        mixes.map(|mix| (mix.to_owned(), json!(per_channel(mix)))).into_iter().collect();
+    Ok((stand, Value::Object(idle)))
 }
 
 /// A field of every process's status, in KiB.
@@ -174,9 +211,9 @@ fn show(storm: &Value, flood: &Value, restarts: &Value) {
     for (node, kib) in storm["peak_kib"].as_object().into_iter().flatten() {
         println!("  {node:<8} {:>6.1} MiB at most", kib.as_f64().unwrap_or_default() / 1024.0);
     }
-    for (node, bytes) in storm["bytes_per_channel_with_its_wave"].as_object().into_iter().flatten()
-    {
-        println!("  {node:<8} grew by {bytes} bytes a channel, the wave of set-ups included");
+    println!("rest: {} channels more", storm["idle_channels"]);
+    for (node, bytes) in storm["bytes_per_idle_channel"].as_object().into_iter().flatten() {
+        println!("  {node:<8} grew by {bytes} bytes for each");
     }
     println!(
         "flood: {} openings, {} of {} echoes answered",
