@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! sender ─► entry ─► mix-1 ─► mix-2 ─► mix-3 ─► exit ─► one of five receivers, and back
+//! payer  ─► mixer ─► mixer ─► mixer ─► receiver                        (`payments`)
 //! ```
 //!
 //! Every process ends with this one, however it ends, and the folder goes with them.
 
 pub(super) mod part;
+mod payments;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub(super) struct Arguments {
     /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
-    /// Keep the network up afterwards and say how to use it
+    /// Keep the network of the datagrams up afterwards and say how to use it
     #[arg(long)]
     stay: bool,
 }
@@ -124,6 +126,11 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let answered = times.len();
     times.sort_by(f64::total_cmp);
     let (p50, max) = (median(&times), times.last().copied());
+    if !arguments.json {
+        summarise(sent, answered, p50, max, &mixes);
+    }
+    let root = folder.path().join("payments");
+    let payments = payments::run(&program, &root, local::free_base_port()?, &say).await?;
     if arguments.json {
         let summary = json!({
             "datagrams": {
@@ -133,21 +140,20 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
                 "rtt_ms": { "p50": p50, "max": max },
             },
             "mixes": mixes,
+            "payments": payments.json(),
         });
         super::say(&format!("{summary}\n"));
-    } else {
-        summarise(sent, answered, p50, max, &mixes);
     }
     if arguments.stay {
         stay(&network, arguments.json).await;
     }
     let ended = tokio::task::spawn_blocking(move || network.stop());
     ended.await.map_err(|why| Error::system("a thread", std::io::Error::other(why)))??;
-    if answered == MESSAGES {
-        Ok(())
-    } else {
-        Err(Error::Failed(format!("only {answered} of {MESSAGES} datagrams were answered")))
+    if answered != MESSAGES {
+        let why = format!("only {answered} of {MESSAGES} datagrams were answered");
+        return Err(Error::Failed(why));
     }
+    payments.check()
 }
 
 /// What each mix did, once its figures have caught up with what was answered.
