@@ -382,3 +382,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_block_whose_sender_was_paid_in_that_very_block_is_taken_back() {
+    let mut ledger = ledger(2);
+    let faucet = || Inherent::Faucet { to: account(4), amount: units(1_000) };
+    ledger.order(faucet()).unwrap();
+    build(&mut ledger);
+    send(&mut ledger, 4, 0, &[pay(2, 300)]).unwrap();
+    // The money is gone again, and the payment still waits for it.
+    ledger.fork(1, true).unwrap();
+    ledger.order(faucet()).unwrap();
+    build(&mut ledger);
+    assert_eq!((ledger.head().included.len(), free(&ledger, 2)), (1, 10_300));
+    let mut again = self::ledger(2);
+    assert_eq!(again.replay(&ledger.head().to_bytes()), Ok(()));
+    assert_eq!(again.head(), ledger.head());
+}

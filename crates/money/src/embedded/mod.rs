@@ -387,8 +387,13 @@ impl Ledger {
         }
         self.waiting.clear();
         self.inherents = recorded.inherents;
-        for transaction in &recorded.transactions {
-            self.submit(transaction).map_err(BadBlock::Refused)?;
+        for bytes in recorded.transactions {
+            let unreadable = |why| BadBlock::Refused(Refused::Unreadable(why));
+            let transaction = Transaction::read(&bytes).map_err(unreadable)?;
+            let key = (transaction.sender, transaction.slot);
+            // Whether it may stand here is seen in its turn: what stands before it may have paid for it.
+            let hash = transaction_hash(&bytes);
+            self.waiting.insert(key, Waiting { transaction, hash, bytes });
         }
         match self.build(recorded.time).hash == recorded.hash {
             true => Ok(()),
