@@ -137,12 +137,15 @@ impl FromStr for Destination {
             return Ok(address.into());
         }
         let (name, port) = text.rsplit_once(':').ok_or(NotADestination)?;
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().map_err(|_| NotADestination)?;
         let fits = (1..=NAME_MAX).contains(&name.len());
-        if !fits || name.contains([':', '[', ']', ' ']) {
+        if !digits || !fits || name.contains([':', '[', ']', ' ']) {
             return Err(NotADestination);
         }
-        Ok(Destination { host: Host::Name(name.to_owned()), port })
+        // An address beside a port with zeros in front is one, too: no resolver is asked for it.
+        let host = name.parse().map_or_else(|_| Host::Name(name.to_owned()), Host::Address);
+        Ok(Destination { host, port })
     }
 }
 
@@ -171,6 +174,9 @@ mod tests {
         {
             assert_eq!(text.parse::<Destination>(), Err(NotADestination), "{text}");
         }
+        assert_eq!("192.0.2.1:+53".parse::<Destination>(), Err(NotADestination));
+        let zeros = "192.0.2.1:000053".parse::<Destination>().map(|to| to.address());
+        assert_eq!(zeros, Ok(Some(SocketAddr::from(([192, 0, 2, 1], 53)))));
         let long = format!("{}:1", "a".repeat(256));
         assert_eq!(long.parse::<Destination>(), Err(NotADestination));
     }
