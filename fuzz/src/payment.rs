@@ -3,6 +3,9 @@
 mod commands;
 mod documents;
 mod layers;
+mod orders;
+mod payers;
+mod slots;
 mod ubjson;
 
 use payment::document::Currency;
@@ -14,9 +17,20 @@ pub use documents::{confirms, get_confirms, identity_signatures, peer_infos, pro
 #[cfg(test)]
 pub(crate) use layers::layer;
 pub use layers::{onion_layers, order_records, promise_slots};
+pub use orders::orders;
+pub use payers::payers;
+pub use slots::slots;
 pub use ubjson::ubjson;
 
 /// The currency of everything here.
 pub(crate) fn here() -> Currency {
     Currency::Genesis([7; 32])
+}
+
+/// Models that a test may change.
+#[cfg(test)]
+pub(crate) mod models {
+    pub(crate) use super::orders::{Rules as OrderRules, orders_with};
+    pub(crate) use super::payers::{Rules as PayerRules, payers_with};
+    pub(crate) use super::slots::{Rules as SlotRules, slots_with};
 }

@@ -15,7 +15,7 @@ pub struct Target {
 /// Every target, parsers first.
 pub const TARGETS: &[Target] = &[
     // The chain.
-    target("cells", datagram::cells, 400),
+    target("cells", datagram::cells, 250),
     target("openings", datagram::openings, 150),
     target("messages", datagram::messages, 300),
     target("set_ups", datagram::set_ups, 150),
@@ -48,12 +48,15 @@ pub const TARGETS: &[Target] = &[
     target("window", mixing::window, 3_000),
     target("pool", mixing::pool, 2_000),
     target("id_tables", datagram::id_tables, 3_000),
-    target("fragments", datagram::fragments, 400),
-    target("lanes", datagram::lanes, 200),
+    target("fragments", datagram::fragments, 500),
+    target("lanes", datagram::lanes, 100),
     target("links", datagram::links, 300),
-    target("exits", datagram::exits, 200),
-    target("entries", datagram::entries, 150),
-    target("ledger", money::ledger, 300),
+    target("exits", datagram::exits, 100),
+    target("entries", datagram::entries, 80),
+    target("orders", payment::orders, 1_000),
+    target("slots", payment::slots, 1_000),
+    target("payers", payment::payers, 500),
+    target("ledger", money::ledger, 200),
 ];
 
 const fn target(name: &'static str, body: fn(&[u8]), mutations: u32) -> Target {

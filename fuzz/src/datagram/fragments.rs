@@ -33,7 +33,7 @@ impl Rules {
 
 /// Bytes of a fragment of class small.
 const PART: usize = datagram::wire::payload_size(datagram::wire::SMALL);
-const ROOM: usize = 80 * PART;
+const ROOM: usize = 110 * PART;
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The model: messages by the number of their first fragment.
@@ -84,7 +84,7 @@ impl Table {
                 self.incomplete.remove(&oldest);
             }
             let held: usize = self.incomplete.values().map(|m| usize::from(m.count) * PART).sum();
-            // What a channel holds is no more than what is left.
+            // A channel gets no more than it leaves.
             if 2 * held + usize::from(head.count) * PART > rules.room {
                 return Err(Dropped::FragmentsFull);
             }
@@ -134,15 +134,15 @@ pub(crate) fn fragments_with(bytes: &[u8], rules: &Rules) {
             continue;
         }
         // A message of few fragments, mostly with a head that fits.
-        let (count, place) = (step & 3, u32::from(input.byte() % 24));
-        let index = input.byte() % 4;
+        let (count, place) = (step % 6, u32::from(input.byte() % 24));
+        let index = input.byte() % 6;
         let whole = index + 1 < count;
         let head = match input.byte() {
             0..8 => Head { index: input.byte(), count: input.byte(), length: input.u16() },
             _ if whole => Head { index, count, length: PART as u16 },
             _ => Head { index, count, length: input.u16() % (PART as u16 + 2) },
         };
-        let sequence = place * 4 + u32::from(index);
+        let sequence = place * 6 + u32::from(index);
         let mut body = [&[1, 9, 9, 9, 9, 0, 53][..], &[input.byte(); PART - 7]].concat();
         if index > 0 {
             body.rotate_left(7);

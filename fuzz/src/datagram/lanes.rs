@@ -48,6 +48,7 @@ struct Half {
 
 pub(crate) fn lanes_with(bytes: &[u8], rules: &Rules) {
     let mut input = Input::new(bytes);
+    // One client alone gets half of a pool.
     let limits = Limits { pool: POOL, ..Limits::default() };
     let mut world = Between::new(Strategy::Timed { period: PERIOD }, &limits);
     let channels = [world.open(Class::Small), world.open(Class::Large)];

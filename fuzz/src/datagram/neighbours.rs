@@ -219,9 +219,9 @@ impl SetUpRules {
 pub(crate) fn set_ups_with(bytes: &[u8], rules: &SetUpRules) {
     let mut input = Input::new(bytes);
     let role = [MIX, EXIT][input.below(2)];
-    // A client gets no more than is left, and one neighbour all but a ninth.
-    let limit = if role == MIX { 8 } else { 4 };
-    let limits = Limits { channels: limit, spare_channels: 0, ..Limits::default() };
+    // A client alone gets half of the channels, a listed node nearly all.
+    let channels = if role == MIX { 8 } else { 4 };
+    let limits = Limits { channels, spare_channels: 0, ..Limits::default() };
     let mut node = Node::new(Some(role), mixing::Strategy::None, &limits);
     let listed = Listed::new(MIX);
     let leaving = u8::from(role == EXIT);

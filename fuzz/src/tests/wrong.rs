@@ -8,6 +8,7 @@ use crate::TARGETS;
 use crate::datagram::models::*;
 use crate::mixing::{PoolRules, WindowRules, pool_with, window_with};
 use crate::money::{LedgerRules, ledger_with};
+use crate::payment::models::*;
 
 /// Each of these models must be noticed on some input of the target.
 fn notices<R>(name: &str, body: fn(&[u8], &R), models: &[R]) {
@@ -176,6 +177,42 @@ fn a_link_by_an_old_answer_or_without_its_cookie_is_noticed() {
         &[
             LinkRules { fresh: false, ..LinkRules::TRUE },
             LinkRules { uses_cookies: false, ..LinkRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn an_order_that_tries_longer_or_waits_for_a_word_is_noticed() {
+    notices(
+        "orders",
+        orders_with,
+        &[
+            OrderRules { failures_max: 9, ..OrderRules::TRUE },
+            OrderRules { early_deposit: false, ..OrderRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn slots_that_are_not_saved_or_not_shown_are_noticed() {
+    notices(
+        "slots",
+        slots_with,
+        &[
+            SlotRules { saves_first: false, ..SlotRules::TRUE },
+            SlotRules { shows_spent: false, ..SlotRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_payer_that_is_patient_with_dates_or_amounts_is_noticed() {
+    notices(
+        "payers",
+        payers_with,
+        &[
+            PayerRules { dates_apart: 7_250, ..PayerRules::TRUE },
+            PayerRules { amounts: false, ..PayerRules::TRUE },
         ],
     );
 }
