@@ -103,7 +103,7 @@ impl Payer {
         let currency = chain::currency(&wallet.config().ledger)?;
         let key = wallet.key()?;
         let mut store = wallet.store().await?;
-        let (client, chain) = wallet.connect().await?;
+        let (client, chain) = patiently(|| wallet.connect()).await?;
         let settings = wallet.config().pay.clone();
         let mut book = Book::open(&mut store).await?;
         if !resume {
@@ -121,7 +121,7 @@ impl Payer {
             keys::copy(&key),
             Chance::new(crate::key::random()?),
             store.core().await?,
-            chain.height().await?,
+            patiently(|| chain.height()).await?,
             clock.now(),
         );
         let core = core.map_err(|_| store.unreadable("parts"))?;
@@ -183,8 +183,12 @@ impl Payer {
     /// # Errors
     /// When the ledger is out of reach.
     pub async fn balance(&self) -> Result<Amount, Error> {
-        let state = self.chain.connection().account(&self.account).await;
-        Ok(state.map_err(|why| self.chain.failed(why))?.free)
+        let connection = self.chain.connection();
+        patiently(async || {
+            let state = connection.account(&self.account).await;
+            Ok(state.map_err(|why| self.chain.failed(why))?.free)
+        })
+        .await
     }
 
     /// Whether there was nobody to begin with.
@@ -542,6 +546,22 @@ impl Payer {
         self.store.close().await
     }
 }
+
+/// Asks the ledger again a few times while it is out of reach.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..ASKS_MAX {
+        match ask().await {
+            Err(Error::Ledger { why: ledger::Error::Unreachable, .. }) => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
+const ASKS_MAX: u32 = 4;
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The most infos that are kept to begin with.
 const KNOWN_MAX: usize = 4096;

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use money::Amount;
 use payment::document::Promise;
+use payment::effect::Notice;
 
 use crate::command::{date, say};
 use crate::log;
@@ -61,7 +62,7 @@ impl Show {
             Event::Quiet { blocks } => self.line(&format!(
                 "A deposit made before may still land: nothing new is paid for up to {blocks} blocks."
             )),
-            Event::Notice(notice) => log::warning(format_args!("{notice:?}: see docs/paying.md")),
+            Event::Notice(notice) => log::warning(notice_line(*notice)),
             Event::Share(which, step) => {
                 if let Some(payment) = book.find(which.payment) {
                     self.step(*which, step, payment);
@@ -206,6 +207,20 @@ fn promise_line(hop: usize, promise: &Promise) -> String {
         promise.out_amount,
         date(promise.payout_date),
     )
+}
+
+fn notice_line(notice: Notice) -> &'static str {
+    match notice {
+        Notice::SlotsWentBack => {
+            "the ledger counts this account's payments from the beginning again: it was emptied once, or \
+             these records are another account's; nothing is paid any more"
+        }
+        Notice::ForeignSpend
+        | Notice::Insolvent
+        | Notice::Solvent
+        | Notice::Unclaimed
+        | Notice::Stuck => "the account did something that these records do not know",
+    }
 }
 
 fn company_line(company: &[u64]) -> String {
