@@ -3,6 +3,7 @@
 mod commands;
 mod documents;
 mod layers;
+mod mixers;
 mod orders;
 mod payers;
 mod slots;
@@ -17,6 +18,7 @@ pub use documents::{confirms, get_confirms, identity_signatures, peer_infos, pro
 #[cfg(test)]
 pub(crate) use layers::layer;
 pub use layers::{onion_layers, order_records, promise_slots};
+pub use mixers::mixers;
 pub use orders::orders;
 pub use payers::payers;
 pub use slots::slots;
@@ -30,6 +32,7 @@ pub(crate) fn here() -> Currency {
 /// Models that a test may change.
 #[cfg(test)]
 pub(crate) mod models {
+    pub(crate) use super::mixers::{Rules as MixerRules, mixers_with};
     pub(crate) use super::orders::{Rules as OrderRules, orders_with};
     pub(crate) use super::payers::{Rules as PayerRules, payers_with};
     pub(crate) use super::slots::{Rules as SlotRules, slots_with};

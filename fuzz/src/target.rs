@@ -56,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     target("orders", payment::orders, 1_000),
     target("slots", payment::slots, 1_000),
     target("payers", payment::payers, 500),
+    target("mixers", payment::mixers, 60),
     target("ledger", money::ledger, 200),
 ];
 

@@ -99,7 +99,7 @@ changed_inputs! {
     onion_layers promise_slots sealed_commands command_paths order_records
     transactions blocks addresses key_files
     socks_datagrams socks_handshakes configs network_lists
-    window pool id_tables fragments lanes links exits entries orders slots payers ledger
+    window pool id_tables fragments lanes links exits entries orders slots payers mixers ledger
 }
 
 /// A body over its seeds and over changed ones. What fails is kept, to be a regression case.

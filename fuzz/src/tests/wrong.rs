@@ -216,3 +216,15 @@ fn a_payer_that_is_patient_with_dates_or_amounts_is_noticed() {
         ],
     );
 }
+
+#[test]
+fn a_mixer_with_a_longer_margin_or_that_keeps_copies_is_noticed() {
+    notices(
+        "mixers",
+        mixers_with,
+        &[
+            MixerRules { margin: 40, ..MixerRules::TRUE },
+            MixerRules { returns_copies: false, ..MixerRules::TRUE },
+        ],
+    );
+}
