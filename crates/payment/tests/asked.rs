@@ -118,6 +118,19 @@ fn the_same_bytes_get_the_same_answer_and_an_envelope_opens_once() {
     assert_eq!(world.mixer(0).orders().len(), 1);
 }
 
+#[test]
+fn who_is_refused_may_ask_again_with_the_same_onion() {
+    let mut world = resting();
+    let mut asker = Asker::new(&world);
+    let layer = Layer { next: account(77), ..middle(&mut asker.chance) };
+    let body = asker.ask(&layer);
+    // The next mixer may become known meanwhile.
+    for _ in 0..2 {
+        assert_eq!(give(&mut world, &body), Err(Refused::UnknownNext));
+    }
+    assert!(world.mixer(0).orders().is_empty());
+}
+
 /// Two mixers with old copies could else promise one deposit to two different payments.
 #[test]
 fn a_mixer_whose_file_forgot_a_request_makes_the_same_promise_again() {

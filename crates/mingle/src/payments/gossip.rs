@@ -49,7 +49,9 @@ pub(super) struct Gossip {
     saved: BTreeMap<Account, u64>,
     /// The own info that is told, and when it was signed; no bytes before the first.
     own: watch::Sender<(u64, Vec<u8>)>,
+    /// When somebody's list was asked for last, and for how long that will do.
     asked_at: Option<Time>,
+    lists: Duration,
 }
 
 /// What is known of reaching one mixer.
@@ -92,8 +94,10 @@ const RETRY_LEAST: Duration = Duration::from_secs(2);
 const RETRY_MOST: Duration = Duration::from_secs(3600);
 /// After so long, one that answered is asked whether it still does.
 const AGAIN: Duration = Duration::from_secs(600);
-/// After so long, somebody's list is asked for.
-const LISTS: Duration = Duration::from_secs(300);
+/// After so long, somebody's list is asked for: soon while more mixers become known, and then ever
+/// more seldom.
+const LISTS_LEAST: Duration = Duration::from_secs(4);
+const LISTS_MOST: Duration = Duration::from_secs(300);
 /// After so many failures it is not reached any more.
 const FAILURES_MAX: u32 = 3;
 /// The most contacts at one time.
@@ -150,6 +154,7 @@ impl Gossip {
             saved: BTreeMap::new(),
             own,
             asked_at: None,
+            lists: LISTS_LEAST,
         };
         Ok((gossip, News { sender, own: told }))
     }
@@ -248,6 +253,9 @@ impl Gossip {
         });
         let Some(listed) = listed.await else { return true };
         let is_anybody = !listed.is_empty();
+        if listed.iter().any(|(info, _)| !self.known.contains_key(&info.pubkey)) {
+            self.lists = LISTS_LEAST;
+        }
         let accounts: BTreeSet<_> = listed.iter().map(|(info, _)| info.pubkey).collect();
         self.known.retain(|account, _| accounts.contains(account));
         let now = self.clock.now().time;
@@ -262,9 +270,10 @@ impl Gossip {
             }
             known.last = Some(now);
             known.next = Some(now + RETRY_MOST);
-            let asks = reached && self.asked_at.is_none_or(|at| now - at >= LISTS);
+            let asks = reached && self.asked_at.is_none_or(|at| now - at >= self.lists);
             if asks {
                 self.asked_at = Some(now);
+                self.lists = (self.lists * 2).min(LISTS_MOST);
             }
             let tell = (known.told < signed).then(|| (signed, own.clone()));
             // A mixer that was not reached yet may know others: at the start that is how we find them.

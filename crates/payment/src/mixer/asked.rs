@@ -47,10 +47,11 @@ impl Mixer {
         let (layer, rest) = self.open(&request.content().onion)?;
         check_layer(&self.config, self.account, request.content(), sender, &layer)?;
         self.check_dates(&layer)?;
-        let mut changes = vec![self.index.see(id, layer.expire_date)];
-        let seeds = self.seeds(request.content(), sender);
+        let (seeds, expire_date) = (self.seeds(request.content(), sender), layer.expire_date);
         let in_seed = seeds.own;
+        // Whoever is refused here may ask again with the same onion: it is remembered only from now on.
         let order = self.accept(request.content(), hash, sender, layer, seeds, &rest)?;
+        let mut changes = vec![self.index.see(id, expire_date)];
         changes.push(records::order(id, Some(&order)));
         if let Some(promise) = order.promise(self.account) {
             changes.push(self.see_payout(&promise));
@@ -146,7 +147,7 @@ impl Mixer {
 
     /// Begins the order: as the last mixer with the promise at once, else with a question to the next.
     fn accept(
-        &mut self,
+        &self,
         request: &Request,
         hash: [u8; 32],
         sender: Account,
