@@ -264,13 +264,13 @@ impl Gossip {
             let is_due = known.next.is_none_or(|next| next <= now);
             // Who was reached and has not our newest info yet is told soon.
             let is_untold = reached && known.told < signed && known.failures == 0;
+            let asks = reached && self.asked_at.is_none_or(|at| now - at >= self.lists);
             let is_soon = known.last.is_some_and(|last| now - last < RETRY_LEAST);
-            if talks.len() >= TALKS_MAX || is_soon || !(is_due || is_untold) {
+            if talks.len() >= TALKS_MAX || is_soon || !(is_due || is_untold || asks) {
                 continue;
             }
             known.last = Some(now);
             known.next = Some(now + RETRY_MOST);
-            let asks = reached && self.asked_at.is_none_or(|at| now - at >= self.lists);
             if asks {
                 self.asked_at = Some(now);
                 self.lists = (self.lists * 2).min(LISTS_MOST);
