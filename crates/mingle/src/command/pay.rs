@@ -148,6 +148,9 @@ impl Errand<'_> {
 
     async fn step(&mut self) -> Result<(), Error> {
         self.payer.step().await?;
+        if !self.payer.is_asking() {
+            self.show.answered();
+        }
         self.show_events().await
     }
 
@@ -296,6 +299,7 @@ impl Errand<'_> {
     /// Ends the run, however it ended, and says what is left to do.
     async fn end(mut self, done: Result<(), Error>, json: bool) -> Result<(), Error> {
         self.show.finish();
+        self.show.unanswered();
         let numbers = match self.numbers.is_empty() {
             true => self.payer.book().payments().map(|payment| payment.number).collect(),
             false => self.numbers.clone(),

@@ -19,12 +19,14 @@ pub(super) struct Show {
     quiet: bool,
     bars: Option<MultiProgress>,
     parts: BTreeMap<Which, ProgressBar>,
+    /// A question stands on the last line, where nothing else may be drawn.
+    asking: bool,
 }
 
 impl Show {
     pub(super) fn new(quiet: bool) -> Self {
         let person = !quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-        Self { quiet, bars: person.then(MultiProgress::new), parts: BTreeMap::new() }
+        Self { quiet, bars: person.then(MultiProgress::new), parts: BTreeMap::new(), asking: false }
     }
 
     /// A line, above what is under way.
@@ -37,9 +39,23 @@ impl Show {
     }
 
     /// A question, on whose line the answer is typed.
-    pub(super) fn question(&self, text: &str) {
+    pub(super) fn question(&mut self, text: &str) {
+        self.finish();
+        self.asking = true;
         let mut stderr = std::io::stderr().lock();
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    }
+
+    /// The question was answered.
+    pub(super) fn answered(&mut self) {
+        self.asking = false;
+    }
+
+    /// Ends the line of a question that nobody answered.
+    pub(super) fn unanswered(&self) {
+        if self.asking {
+            let _ = std::io::stderr().write_all(b"\n");
+        }
     }
 
     /// Takes what is under way from the screen.
@@ -116,7 +132,8 @@ impl Show {
 
     /// Shows how far a part is: a bar for a person, a line otherwise.
     fn progress(&mut self, which: Which, name: &str, payment: &Payment, at: u64, text: &str) {
-        let Some(bars) = &self.bars else { return self.line(&format!("{name}: {text}")) };
+        let bars = self.bars.as_ref().filter(|_| !self.asking);
+        let Some(bars) = bars else { return self.line(&format!("{name}: {text}")) };
         let bar = self.parts.entry(which).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(payment.hops as u64 + 1));
             // A template that cannot be read leaves the bar as it was.

@@ -112,10 +112,15 @@ impl Payer {
         if !self.caught_up {
             return Ok(());
         }
-        let all = self.book.payments().flat_map(|payment| {
-            (0..payment.shares.len()).map(|share| Which { payment: payment.number, share })
-        });
-        for which in all.collect::<Vec<_>>() {
+        let mut open = Vec::new();
+        for payment in self.book.payments() {
+            for (share, known) in payment.shares.iter().enumerate() {
+                if known.end.is_none() || self.is_uncounted(payment.number, share) {
+                    open.push(Which { payment: payment.number, share });
+                }
+            }
+        }
+        for which in open {
             self.look_after(which).await?;
         }
         Ok(())
@@ -142,13 +147,13 @@ impl Payer {
     fn turn(&mut self, which: Which) -> Turn {
         let (now, date, patience) =
             (self.clock.now().time, self.core.date(), self.settings.patience);
-        let (is_uncounted, fee_most) =
-            (self.is_uncounted(which.payment, which.share), self.fee_most());
         let Some(payment) = self.book.find(which.payment) else { return Turn::Nothing };
+        // What is usual is asked for only until the payer agreed to it.
+        let usual = if payment.fee_most.is_none() { self.fee_most() } else { Amount::ZERO };
         let share = &payment.shares[which.share];
         let live = self.live.entry(which).or_default();
         if share.end.is_some() {
-            return if is_uncounted { Turn::Count } else { Turn::Nothing };
+            return Turn::Count;
         }
         let Some(id) = share.part else {
             return match may_begin(payment, which.share, date) && !live.given_up {
@@ -184,7 +189,7 @@ impl Payer {
                     Some(_) => Turn::Pay(id),
                     None if is_new => {
                         let number = which.payment;
-                        let question = Agreement { number, fee_most: fee_most.max(fee) };
+                        let question = Agreement { number, fee_most: usual.max(fee) };
                         self.events.push_back(Event::Share(which, Step::Question(question)));
                         Turn::Nothing
                     }
