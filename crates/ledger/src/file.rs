@@ -50,6 +50,8 @@ impl BlockFile {
             rest = after;
         }
         file.set_len(whole as u64)?;
+        // What was shown as final before the start is so after it.
+        ledger.settle();
         let height = ledger.head().height;
         Ok((Self { file, height }, ledger))
     }

@@ -154,6 +154,8 @@ fn final_blocks_outlive_the_process_and_a_torn_one_is_cut_off() {
     drop(file);
     let (file, again) = BlockFile::open(&path, genesis()).unwrap();
     assert_eq!(again.head(), ledger.block(4).unwrap());
+    assert_eq!(again.final_head(), ledger.final_head(), "what was final does not go away");
+    assert_eq!(again.final_account(&key(5).account()), ledger.final_account(&key(5).account()));
     assert_eq!(again.account(&key(5).account()).free, units(700));
     drop(file);
     let whole = std::fs::read(&path).unwrap();

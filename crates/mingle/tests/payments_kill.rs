@@ -316,6 +316,7 @@ fn a_killed_mixer_pays_every_funded_promise_exactly_once() {
         assert!(verdicts.iter().all(fine));
         assert!(verdicts.len() as u64 >= kills, "too few to mean anything");
         for reference in &stray.sent {
+            assert_eq!(end.count(reference), 1, "it was made");
             assert_eq!(end.count(&returned(reference)), 1, "a stray payment went back once");
         }
         for state in ["requested", "answered", "promised", "funded", "paying", "returning"] {
@@ -372,4 +373,24 @@ fn an_older_copy_of_the_records_pays_nothing_twice_and_hides_nothing() {
         println!("deposits passed on {on}, sent back {back}, in the books {kept}");
         assert!(on > 0);
     });
+}
+
+/// The check can fail: a payment that was made twice is found.
+#[test]
+#[should_panic(expected = "was paid 2 times")]
+fn a_planted_second_payment_is_found() {
+    let end = run(async {
+        let town = Town::start(plan(2)).await;
+        let mut purse = town.purse(1, 10_000).await;
+        let receiver = AccountKey::from_seed([202; 32]).account();
+        let reference = odd_reference(&mut Chance::new([1; 32]));
+        for slot in [Slot(0), Slot(1)] {
+            purse.pay_by_hand(slot, receiver, 100, &reference).await;
+        }
+        while purse.slot().await != Some(Slot(2)) {
+            purse.work().await;
+        }
+        town.end().0
+    });
+    check_always(&end);
 }

@@ -36,7 +36,7 @@ use crate::slots::{Purpose, Slots};
 use index::{Index, Timers};
 pub(crate) use paid::is_mingle;
 pub use paid::{RETURN_PREFIX, Return};
-pub use records::BadRecord;
+pub use records::{BadRecord, Resuming};
 
 /// What an operator decides.
 #[derive(Clone, Debug)]

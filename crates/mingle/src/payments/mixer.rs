@@ -18,7 +18,7 @@ use std::time::Duration;
 use mixing::{Chance, Now};
 use money::Account;
 use payment::effect::{Answer, Change, Command, Effect, Input, Notice, OrderId, Refused};
-use payment::mixer::Mixer as Core;
+use payment::mixer::{Mixer as Core, Resuming};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -132,15 +132,10 @@ impl Mixer {
 
         let clock = Clock::start();
         let (account, signs) = (key.account(), keys::copy(&key));
-        let core = Core::resume(
-            settings::mixer(config, chain.about())?,
-            key,
-            Chance::new(crate::key::random()?),
-            store.core().await?,
-            chain.height().await?,
-            clock.now(),
-        );
-        let core = core.map_err(|why| Error::unfit(folder, format!("{:?}", why.0)))?;
+        let made = settings::mixer(config, chain.about())?;
+        let chance = Chance::new(crate::key::random()?);
+        let resuming = Core::resuming(made, key, chance, chain.height().await?, clock.now());
+        let core = take_records(resuming, &mut store, folder).await?.done(clock.now());
         log::info(format_args!(
             "{}: mixer {account}, currency {:?}, next block {}",
             config.node.name,
@@ -185,6 +180,24 @@ impl Mixer {
         running.store.settle().await?;
         running.store.close().await?;
         outcome
+    }
+}
+
+/// Gives a core its records, a batch at a time.
+async fn take_records(
+    mut core: Resuming,
+    store: &mut Store,
+    folder: &Path,
+) -> Result<Resuming, Error> {
+    let mut last = Vec::new();
+    loop {
+        let batch = store.core_after(&last).await?;
+        let Some((key, _)) = batch.last() else { return Ok(core) };
+        last.clone_from(key);
+        for (key, record) in batch {
+            let taken = core.take(&key, &record);
+            taken.map_err(|why| Error::unfit(folder, format!("{:?}", why.0)))?;
+        }
     }
 }
 

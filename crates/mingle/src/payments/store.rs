@@ -84,12 +84,24 @@ impl Store {
     }
 
     async fn between(&mut self, from: &[u8], to: &[u8]) -> Result<Vec<Record>, Error> {
+        let query =
+            sqlx::query("SELECT key, value FROM record WHERE key >= ? AND key < ? ORDER BY key");
         let rows =
-            sqlx::query("SELECT key, value FROM record WHERE key >= ? AND key < ? ORDER BY key")
-                .bind(from.to_vec())
-                .bind(to.to_vec())
-                .fetch_all(&mut self.connection)
-                .await;
+            query.bind(from.to_vec()).bind(to.to_vec()).fetch_all(&mut self.connection).await;
+        let rows = rows.map_err(|why| Error::store(&self.path, why))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// The core's records that follow a key, at most [`BATCH`]; from its first on after an empty key.
+    /// Tens of thousands of orders are so never in memory twice.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn core_after(&mut self, key: &[u8]) -> Result<Vec<Record>, Error> {
+        let query = sqlx::query(
+            "SELECT key, value FROM record WHERE key > ? AND key >= x'61' AND key < x'7b' ORDER BY key LIMIT ?",
+        );
+        let rows = query.bind(key.to_vec()).bind(BATCH).fetch_all(&mut self.connection).await;
         let rows = rows.map_err(|why| Error::store(&self.path, why))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
@@ -161,6 +173,9 @@ impl Store {
     }
 }
 
+/// The most records of one batch.
+const BATCH: u32 = 256;
+
 /// Nobody else has the file open, so whatever keeps it busy is short.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
@@ -218,6 +233,8 @@ mod tests {
         let mut store = Store::open(folder.path()).await.unwrap();
         let core = [(b"h".to_vec(), b"2".to_vec()), (b"o2".to_vec(), b"two".to_vec())];
         assert_eq!(store.core().await.unwrap(), core);
+        assert_eq!(store.core_after(b"").await.unwrap(), core);
+        assert_eq!(store.core_after(b"h").await.unwrap(), core[1..]);
         let peers = [(b"Px".to_vec(), b"peer".to_vec())];
         assert_eq!(store.table(b'P').await.unwrap(), peers);
     }

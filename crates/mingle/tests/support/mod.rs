@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by failing")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+pub mod asker;
 pub mod hosts;
 pub mod payments;
 pub mod wire;

@@ -84,7 +84,9 @@ impl Town {
     pub async fn purse(&self, name: u8, money: u64) -> Purse {
         let key = AccountKey::from_seed([name; 32]);
         self.payments.faucet(&key.account(), money).await.unwrap();
-        Purse::new(self, key).await
+        let mut purse = Purse::new(self, key).await;
+        purse.work_until("a block", |core| core.date() > 0).await;
+        purse
     }
 
     pub fn infos(&self) -> Vec<PeerInfo> {
@@ -349,6 +351,11 @@ impl Purse {
             }
         }
     }
+}
+
+/// Whether all of a payer's parts are in one state.
+pub fn is(name: &'static str) -> impl Fn(&Payer) -> bool {
+    move |core| core.parts().values().all(|part| part.name() == name)
 }
 
 /// Different mixers, drawn.

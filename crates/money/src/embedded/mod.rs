@@ -401,6 +401,11 @@ impl Ledger {
         }
     }
 
+    /// Makes every block final, as those are that come from a file of final blocks.
+    pub fn settle(&mut self) {
+        self.undo.clear();
+    }
+
     /// Forgets everything that waits, as a node does that answered "accepted" and then crashed.
     pub fn forget_waiting(&mut self) {
         self.waiting.clear();

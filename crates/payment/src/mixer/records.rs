@@ -103,6 +103,31 @@ impl Return {
     }
 }
 
+/// A mixer that is being given its records.
+pub struct Resuming(Mixer);
+
+impl Resuming {
+    /// Takes one of them, in any order.
+    ///
+    /// # Errors
+    /// [`BadRecord`].
+    pub fn take(&mut self, key: &[u8], record: &[u8]) -> Result<(), BadRecord> {
+        self.0.take(key, record)
+    }
+
+    /// That was all of them.
+    pub fn done(self, now: Now) -> Mixer {
+        let Self(mut mixer) = self;
+        mixer.keys.sort_by_key(|(since, _)| *since);
+        if mixer.keys.is_empty() {
+            // Not saved: replaced by one that is with the first block, before anything is signed.
+            mixer.keys.push((0, EnvelopeKey::generate(&mut mixer.chance)));
+        }
+        mixer.begin_again(now);
+        mixer
+    }
+}
+
 impl Mixer {
     /// Begins from records, or from none. Without records the first block looked at is the one after
     /// `final_height`: the newest final one for a new mixer; for one whose file is lost, one before
@@ -121,10 +146,28 @@ impl Mixer {
         final_height: u64,
         now: Now,
     ) -> Result<Self, BadRecord> {
+        let mut resuming = Self::resuming(config, key, chance, final_height, now);
+        for (key, record) in records {
+            resuming.take(&key, &record)?;
+        }
+        Ok(resuming.done(now))
+    }
+
+    /// As [`Self::resume`], for who gives the records piece by piece.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn resuming(
+        config: Config,
+        key: AccountKey,
+        chance: Chance,
+        final_height: u64,
+        now: Now,
+    ) -> Resuming {
         assert_eq!(config.check(), Ok(()), "configurations are checked where they are read");
         let account = key.account();
         let seed_key = Secret::new(*key.derive("mingle mixer seeds v1"));
-        let mut mixer = Self {
+        Resuming(Self {
             hash: own_hash(&config, &account),
             peers: Peers::new(config.currency.clone(), account, config.inside),
             slots: Slots::new(Slot(0), config.period),
@@ -151,17 +194,7 @@ impl Mixer {
                 doubt: false,
                 beyond: 0,
             },
-        };
-        for (key, record) in records {
-            mixer.take(&key, &record)?;
-        }
-        mixer.keys.sort_by_key(|(since, _)| *since);
-        if mixer.keys.is_empty() {
-            // Not saved: replaced by one that is with the first block, before anything is signed.
-            mixer.keys.push((0, EnvelopeKey::generate(&mut mixer.chance)));
-        }
-        mixer.begin_again(now);
-        Ok(mixer)
+        })
     }
 
     fn take(&mut self, key: &[u8], record: &[u8]) -> Result<(), BadRecord> {

@@ -1,5 +1,7 @@
 //! What goes back over HTTP: a map, or a refusal, in UBJSON or JSON.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use payment::document::BadDocument;
@@ -19,7 +21,7 @@ pub(super) struct Answered {
 pub(super) struct Said {
     status: u16,
     word: &'static str,
-    message: String,
+    message: Cow<'static, str>,
 }
 
 const UBJSON: &str = "application/ubjson";
@@ -48,8 +50,7 @@ impl Answered {
 
     /// The request took too long to come.
     pub(super) fn slow() -> Self {
-        let message = "the request took too long".into();
-        Self::refused(false, Said { status: 408, word: "slow", message })
+        Self::refused(false, Said::fixed(408, "slow", "the request took too long"))
     }
 
     fn written(json: bool, status: u16, value: &Value) -> Self {
@@ -61,19 +62,24 @@ impl Answered {
 }
 
 impl Said {
-    pub(super) const TOO_LONG: Self = Self::fixed(413, "too_long");
-    pub(super) const TOO_MUCH: Self = Self::fixed(413, "too_much");
-    pub(super) const UNOPENED: Self = Self::fixed(400, "unopened");
-    pub(super) const ENDING: Self = Self::fixed(503, "ending");
+    pub(super) const TOO_LONG: Self = Self::fixed(413, "too_long", "the body is too long");
+    pub(super) const TOO_MUCH: Self =
+        Self::fixed(413, "too_much", "the answer does not fit into a sealed one; ask in the clear");
+    pub(super) const UNOPENED: Self = Self::fixed(
+        400,
+        "unopened",
+        "the envelope cannot be opened here; the key may be a newer one, see /info",
+    );
+    pub(super) const ENDING: Self = Self::fixed(503, "ending", "the mixer ends; ask later");
 
-    const fn fixed(status: u16, word: &'static str) -> Self {
-        Self { status, word, message: String::new() }
+    const fn fixed(status: u16, word: &'static str, message: &'static str) -> Self {
+        Self { status, word, message: Cow::Borrowed(message) }
     }
 }
 
 impl From<Refused> for Said {
     fn from(why: Refused) -> Self {
-        Self { status: why.status(), word: why.word(), message: why.to_string() }
+        Self { status: why.status(), word: why.word(), message: why.to_string().into() }
     }
 }
 
@@ -96,7 +102,7 @@ impl From<Unwanted> for Said {
             | Unwanted::HostTaken
             | Unwanted::NotVouched => 422,
         };
-        Self { status, word: "unwanted", message: why.to_string() }
+        Self { status, word: "unwanted", message: why.to_string().into() }
     }
 }
 
