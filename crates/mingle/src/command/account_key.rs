@@ -24,19 +24,16 @@ pub(super) struct AccountKeyArguments {
 }
 
 impl AccountKeyArguments {
-    /// Puts the key into a new folder; what its settings say of it, and its account.
-    pub(super) fn settle(&self, folder: &Path) -> Result<(KeySource, Account), Error> {
-        let source = KeySource { ask: self.ask, ..KeySource::default() };
-        let path = folder.join(&source.file);
-        if self.ask {
-            return Ok((source, keys::ask()?.account()));
-        }
-        let key = match self.file()? {
-            Some(key) => key,
-            None => return Ok((source, keys::create(&path)?.account())),
+    /// The key that was named or typed, or a new one: before there is a folder to keep it in.
+    pub(super) fn choose(&self) -> Result<Chosen, Error> {
+        let key = match self.ask {
+            true => keys::ask()?,
+            false => match self.file()? {
+                Some(key) => key,
+                None => AccountKey::from_seed(crate::key::random()?),
+            },
         };
-        keys::save(&path, &key)?;
-        Ok((source, key.account()))
+        Ok(Chosen { key, ask: self.ask })
     }
 
     /// The key that was named, when a new one will not do.
@@ -55,6 +52,24 @@ impl AccountKeyArguments {
             (None, Some(file)) => mnemonic(file).map(Some),
             (None, None) => Ok(None),
         }
+    }
+}
+
+/// A key for a folder.
+pub(super) struct Chosen {
+    key: AccountKey,
+    ask: bool,
+}
+
+impl Chosen {
+    /// Puts the key into the folder, unless it is asked for each time; what the folder's settings say of
+    /// it, and its account.
+    pub(super) fn settle(&self, folder: &Path) -> Result<(KeySource, Account), Error> {
+        let source = KeySource { ask: self.ask, ..KeySource::default() };
+        if !self.ask {
+            keys::save(&folder.join(&source.file), &self.key)?;
+        }
+        Ok((source, self.key.account()))
     }
 }
 

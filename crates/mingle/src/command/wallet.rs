@@ -122,8 +122,9 @@ async fn new(arguments: &New) -> Result<(), Error> {
         .iter()
         .map(|file| std::path::absolute(file).map_err(|why| Error::read(file, why, "name a file")));
     let files = files.collect::<Result<_, _>>()?;
+    let key = arguments.key.choose()?;
     folder::make(&folder)?;
-    let (key, account) = arguments.key.settle(&folder)?;
+    let (key, account) = key.settle(&folder)?;
     let config = WalletConfig {
         node: Node { role: Role::Wallet, name: "wallet".into() },
         ledger: LedgerLink { url: arguments.ledger.clone(), genesis: ledger::hex(&about.genesis) },

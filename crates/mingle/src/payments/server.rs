@@ -188,7 +188,7 @@ async fn take(state: &State, source: IpAddr, path: &str, request: Request<Incomi
 async fn perform(state: &State, source: IpAddr, line: Line, body: Vec<u8>) -> Result<Value, Said> {
     let mut entries = Vec::new();
     for question in line.questions {
-        let value = answer_question(state, source, question).await.ok_or(Said::ENDING)?;
+        let value = answer_question(state, source, question).await?;
         entries.push((question.word().to_owned(), value));
     }
     if let Some(act) = line.act {
@@ -198,10 +198,12 @@ async fn perform(state: &State, source: IpAddr, line: Line, body: Vec<u8>) -> Re
     Ok(Value::Map(entries))
 }
 
-async fn answer_question(state: &State, source: IpAddr, question: Question) -> Option<Value> {
-    Some(match question {
-        Question::Peers => state.handle.with(|core, _, _| peers(core.peers())).await?,
-        Question::Info => Value::Bytes(state.news.own()?),
+async fn answer_question(state: &State, source: IpAddr, question: Question) -> Result<Value, Said> {
+    Ok(match question {
+        Question::Peers => {
+            state.handle.with(|core, _, _| peers(core.peers())).await.ok_or(Said::ENDING)?
+        }
+        Question::Info => Value::Bytes(state.news.own().ok_or(Said::STARTING)?),
         Question::Pubkey => Value::from(state.account.to_string().as_str()),
         Question::Version => Value::from(concat!("mingle ", env!("CARGO_PKG_VERSION"))),
         Question::Address => Value::from(source.to_string().as_str()),

@@ -89,8 +89,9 @@ async fn make(arguments: &Arguments) -> Result<(), Error> {
     for file in &arguments.peers {
         peer_file::read(file)?;
     }
+    let key = arguments.key.choose()?;
     folder::make(&folder)?;
-    let (key, account) = arguments.key.settle(&folder)?;
+    let (key, account) = key.settle(&folder)?;
     let (terms, payouts, mixing) = settings::proposed(&about)?;
     let bind_port = arguments.bind_port;
     let config = MixerConfig {

@@ -70,6 +70,8 @@ impl Said {
         "unopened",
         "the envelope cannot be opened here; the key may be a newer one, see /info",
     );
+    pub(super) const STARTING: Self =
+        Self::fixed(503, "starting", "the mixer has not heard of its ledger yet; ask later");
     pub(super) const ENDING: Self = Self::fixed(503, "ending", "the mixer ends; ask later");
 
     const fn fixed(status: u16, word: &'static str, message: &'static str) -> Self {
