@@ -32,6 +32,9 @@ pub const GRACE: Duration = Duration::from_secs(600);
 /// that jumps by a day must not end the service.
 pub const CLOCKS_APART: Duration = Duration::from_secs(26 * 3600);
 
+/// How far the present date may be from the lists of others that show it to be right.
+pub const AGREES: Duration = Duration::from_secs(2 * 3600);
+
 const SIGNING: &str = "mingle key list v1";
 
 /// A node's own keys.
@@ -92,21 +95,30 @@ impl Keyring {
         self.epochs().any(|epoch| epoch.hint == hint)
     }
 
+    /// Whether the list was made while the clock was so far ahead that nobody takes it, and the
+    /// clock is right again, as lists of others show.
+    pub(crate) fn is_astray(&self, now: Now, others: &Directory) -> bool {
+        let apart = CLOCKS_APART.as_millis() as u64;
+        let ahead = self.current.begins > now.date.as_millis().saturating_add(apart);
+        ahead && others.agree_with(now)
+    }
+
     /// Begins a new epoch when it is time, and wipes the key before last. True when the list
     /// changed.
-    pub(crate) fn tick(&mut self, now: Now, chance: &mut Chance) -> bool {
+    pub(crate) fn tick(&mut self, now: Now, astray: bool, chance: &mut Chance) -> bool {
         if self.previous.as_ref().is_some_and(|epoch| epoch.ends + GRACE <= now.time) {
             self.previous = None;
         }
         // A flood that fills the memory of a key shortens its life and opens nothing twice.
-        let early = self.full && now.time + EPOCH >= self.current.ends + EPOCH_LEAST;
+        let early = (self.full || astray) && now.time + EPOCH >= self.current.ends + EPOCH_LEAST;
         if now.time < self.current.ends && !early {
             return false;
         }
         self.full = false;
         self.current.ends = self.current.ends.min(now.time);
-        // A newer list is known by its date, so the date never goes back, whatever the clock does.
-        let after = self.current.begins + 1;
+        // A newer list is known by its date, so the date never goes back where anybody may have
+        // taken the former, whatever the clock does.
+        let after = if astray { 0 } else { self.current.begins + 1 };
         let mut next = Epoch::begin(now, &self.identity, &self.network, after, chance);
         while next.hint == self.current.hint {
             next = Epoch::begin(now, &self.identity, &self.network, after, chance);
@@ -297,6 +309,15 @@ impl Directory {
         {
             self.others.insert(*identity, known);
         }
+    }
+
+    /// Whether a list that somebody else signed within the last hours, by the present date, is
+    /// known here: then the clock is right, or another is wrong in the same way.
+    fn agree_with(&self, now: Now) -> bool {
+        let date = now.date.as_millis();
+        let apart = |list: &Known| list.begins.abs_diff(date);
+        let lists = self.known.values().chain(self.others.values());
+        lists.into_iter().any(|list| apart(list) <= AGREES.as_millis() as u64)
     }
 
     /// Of how many nodes a key is known.

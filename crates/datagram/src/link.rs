@@ -43,6 +43,8 @@ pub const PROBE_AGAIN: Duration = Duration::from_millis(400);
 pub const PROBES_MAX: u32 = 5;
 /// A link that its opener never used is forgotten after so long.
 pub const UNUSED_FOR: Duration = Duration::from_secs(10);
+/// A link that was replaced is closed when it has had no channel for so long.
+pub const EMPTY_FOR: Duration = Duration::from_secs(5);
 /// A client's link without a sign of life is forgotten after so long.
 pub const SILENT_FOR: Duration = Duration::from_secs(90);
 /// How many messages may wait on a link.
@@ -104,6 +106,8 @@ pub(crate) struct Link {
     /// Channels that the neighbour says it does not have, by the ids that it gave them.
     disowned: VecDeque<Id>,
     opened: Time,
+    /// Since when it has had no channel, as far as was looked.
+    empty_since: Option<Time>,
     heard: Option<Time>,
     /// Since when something sent has not been followed by anything heard.
     unanswered_since: Option<Time>,
@@ -161,6 +165,7 @@ impl Link {
             strays: Rate::new(STRAYS_PER_SECOND, now),
             disowned: VecDeque::new(),
             opened: now,
+            empty_since: None,
             heard: None,
             unanswered_since: None,
             probes: 0,
@@ -288,6 +293,16 @@ impl Link {
         now - self.opened >= EPOCH
             || self.channels.retired() >= WORN_AT
             || self.next_control >= u32::MAX / 2
+    }
+
+    /// Whether it has had no channel for so long that nothing waits for it in a pool any more:
+    /// last words and closes leave after their channel is gone.
+    pub(crate) fn is_over(&mut self, now: Time) -> bool {
+        if !self.channels.is_empty() {
+            self.empty_since = None;
+            return false;
+        }
+        now - *self.empty_since.get_or_insert(now) >= EMPTY_FOR
     }
 
     /// Sends what was said and the pieces that are due. Returns the channels of set-ups that the

@@ -544,11 +544,15 @@ impl Neighbours {
             return;
         }
         self.gate.cookies.tick(now.time, chance);
-        if let Some(keyring) = &mut self.keyring
-            && keyring.tick(now, chance)
-        {
-            let list = keyring.list().to_vec();
-            self.hand_on(now, &list, None);
+        if let Some(keyring) = &mut self.keyring {
+            let astray = keyring.is_astray(now, &self.directory);
+            if keyring.tick(now, astray, chance) {
+                let list = keyring.list().to_vec();
+                self.hand_on(now, &list, None);
+                // Lists that came meanwhile were refused; new neighbours say all of them again.
+                let again: Vec<Identity> = self.newest.keys().copied().filter(|_| astray).collect();
+                again.into_iter().for_each(|node| self.want(now, node));
+            }
         }
         let mut busy = self.tick_links(now, chance, figures, out);
         busy |= self.tick_approaches(now, chance, out);
@@ -574,7 +578,7 @@ impl Neighbours {
             }
             // A worn link has a successor and is over with its last channel.
             let newest = link.peer.and_then(|peer| self.newest.get(&peer));
-            if link.ours && newest != Some(&id) && link.channels.is_empty() {
+            if link.ours && newest != Some(&id) && link.is_over(now.time) {
                 link.say(&Message::Goodbye);
                 link.flush(now.time, chance, out);
                 dead.push(id);

@@ -162,3 +162,19 @@ fn a_key_list_that_a_narrow_path_kept_back_comes_when_the_path_is_wide_again() {
         assert!(opens_anew(&mut world, 5 * SECOND));
     }
 }
+
+#[test]
+fn a_node_that_took_a_key_while_its_clock_was_days_ahead_is_found_again_once_it_is_right() {
+    for at in [mix_address(1, 1), mix_address(2, 1), address(EXIT)] {
+        let mut world = world(7);
+        assert!(opens_anew(&mut world, 5 * SECOND));
+        world.ahead.insert(at, 3 * DAY);
+        world.run(4000 * SECOND);
+        // Whoever knows its former key is served for as long as that lives.
+        world.run(1000 * SECOND);
+        assert!(!opens_anew(&mut world, 5 * SECOND), "{at}: nobody takes its list");
+        world.ahead.clear();
+        world.run(300 * SECOND);
+        assert!(opens_anew(&mut world, 5 * SECOND), "{at}: {:?}", world.all_dropped());
+    }
+}
