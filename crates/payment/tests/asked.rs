@@ -4,14 +4,15 @@
 
 mod world;
 
-use mixing::Chance;
 use mixing::envelope::EnvelopePublic;
 use mixing::keys::Secret;
+use mixing::{Chance, Now};
 use money::embedded::Transaction;
 use money::{Account, Reference};
+use payment::Mixer;
 use payment::document::{BadDocument, Confirm, Currency, GetConfirm, Promise, Request, Signed};
 use payment::document::{Unverified, peer_hash};
-use payment::effect::{Answer, Input, Notice, Refused};
+use payment::effect::{Answer, Effect, Input, Notice, OrderId, Refused};
 use payment::mixer::RETURN_PREFIX;
 use payment::onion::{self, Layer, Unopened};
 use payment::order::Order;
@@ -456,17 +457,19 @@ fn a_slot_spent_by_something_else_is_followed_by_another() {
     assert_eq!(count(&world, out.as_bytes()), 1);
 }
 
-#[test]
-fn a_payout_that_fails_again_and_again_waits_for_the_operator() {
+/// A mixer whose payout failed until its order was stuck, and who has money again: its place, the
+/// order, and its promise.
+fn stuck() -> (World, usize, OrderId, Promise) {
     let (mut world, promises) = promised();
-    let node = (0..3).find(|i| world.nodes[*i].account == promises[0].node).unwrap();
+    let promise = promises[0].clone();
+    let node = (0..3).find(|i| world.nodes[*i].account == promise.node).unwrap();
     let name = u8::try_from(node + 1).unwrap();
     world.pay_by_hand(name, account(202), 99_700, b"withdrawn");
     run(&mut world, 5_000);
-    let reference = promises[0].in_reference(&world.currency());
+    let reference = promise.in_reference(&world.currency());
     // 300 are left; with the deposit 800, and 500 out would leave enough, so the account is robbed
     // once more as soon as the deposit is there.
-    world.pay_by_hand(101, promises[0].node, 505, reference.as_bytes());
+    world.pay_by_hand(101, promise.node, 505, reference.as_bytes());
     while !world.mixer(node).orders().values().any(Order::is_funded) {
         run(&mut world, 250);
     }
@@ -476,15 +479,82 @@ fn a_payout_that_fails_again_and_again_waits_for_the_operator() {
     let (id, order) = world.mixer(node).orders().first_key_value().unwrap();
     assert!(matches!(order, Order::Stuck(_)));
     let id = *id;
-    world.pay_by_hand(101, promises[0].node, 5_000, b"from the operator");
+    world.pay_by_hand(101, promise.node, 5_000, b"from the operator");
     run(&mut world, 10_000);
-    let now = world.now();
-    let mut out = Vec::new();
+    (world, node, id, promise)
+}
+
+/// What the operator of a mixer does.
+fn operate<T>(
+    world: &mut World,
+    node: usize,
+    act: impl FnOnce(&mut Mixer, Now, &mut Vec<Effect>) -> T,
+) -> T {
+    let (now, mut out) = (world.now(), Vec::new());
     let Some(world::Core::Mixer(mixer)) = &mut world.nodes[node].core else { panic!() };
-    mixer.retry(now, id, &mut out).unwrap();
+    let done = act(mixer, now, &mut out);
     world.perform(node, out);
+    done
+}
+
+#[test]
+fn a_payout_that_fails_again_and_again_waits_for_the_operator() {
+    let (mut world, node, id, _) = stuck();
+    assert_eq!(operate(&mut world, node, |mixer, now, out| mixer.retry(now, id, out)), Ok(()));
     run(&mut world, 90_000);
     assert_eq!(world.ledger.final_account(&account(201)).free, units(500));
+}
+
+#[test]
+fn the_operator_sends_the_deposit_of_a_stuck_order_back_once() {
+    let (mut world, node, id, promise) = stuck();
+    let give_back =
+        |mixer: &mut Mixer, now, out: &mut Vec<Effect>| mixer.give_back_order(now, id, out);
+    assert_eq!(operate(&mut world, node, give_back), Ok(()));
+    assert_eq!(operate(&mut world, node, give_back), Err(Refused::NoOrder));
+    // It is on the disk: a crash does not change it.
+    world.crash(node, 1_000);
+    run(&mut world, 120_000);
+    let reference = promise.in_reference(&world.currency());
+    let back = Reference::new(&[RETURN_PREFIX, reference.as_bytes()].concat());
+    let transfers = world.final_transfers();
+    let returned = transfers.iter().filter(|(t, _)| t.reference == back && t.to == promise.sender);
+    assert_eq!(returned.map(|(t, _)| t.amount).collect::<Vec<_>>(), [units(503)]);
+    assert_eq!(world.ledger.final_account(&account(201)).free, units(0));
+    assert!(world.mixer(node).orders().is_empty() && world.mixer(node).returns().is_empty());
+}
+
+#[test]
+fn what_is_not_stuck_or_is_itself_a_return_is_not_sent_back_by_hand() {
+    let (mut world, promises) = promised();
+    let node = (0..3).find(|i| world.nodes[*i].account == promises[0].node).unwrap();
+    let id = *world.mixer(node).orders().first_key_value().unwrap().0;
+    let refused = operate(&mut world, node, |mixer, now, out| mixer.give_back_order(now, id, out));
+    assert_eq!(refused, Err(Refused::NotNow));
+    let reference = promises[0].out_reference(&world.currency());
+    let back = [RETURN_PREFIX, reference.as_bytes()].concat();
+    world.pay_by_hand(101, promises[0].node, 500, &back);
+    run(&mut world, 10_000);
+    let place = *world.mixer(node).unclaimed().first_key_value().unwrap().0;
+    let refused = operate(&mut world, node, |mixer, now, out| mixer.give_back(now, place, out));
+    assert_eq!(refused, Err(Refused::NotNow));
+    assert_eq!(world.mixer(node).unclaimed().len(), 1);
+}
+
+#[test]
+fn after_a_foreign_spend_the_operator_s_word_brings_promises_back() {
+    let mut world = resting();
+    world.pay_by_hand(1, account(202), 500, b"by another program");
+    run(&mut world, 10_000);
+    let mut asker = Asker::new(&world);
+    let layer = layer(&mut asker.chance);
+    let body = asker.ask(&layer);
+    assert_eq!(give(&mut world, &body), Err(Refused::NoPromises));
+    operate(&mut world, 0, |mixer, _, out| mixer.looked(out));
+    // Over a restart too.
+    world.crash(0, 1_000);
+    run(&mut world, 20_000);
+    assert!(give(&mut world, &body).is_ok());
 }
 
 #[test]
