@@ -10,12 +10,13 @@ use money::embedded::{AccountState, Call, Era, PERIOD_MAX, Transaction};
 use money::{Account, AccountKey, Amount, Reference, Slot};
 use serde::de::DeserializeOwned;
 
+use crate::http::{Bounds, Http};
 use crate::wire::{AboutSays, AccountSays, BlocksSay, Head, RefusalSays, Taken};
 use crate::{About, AccountBlock, BlockName, Error, Order, SignedOrder};
 
 /// A connection to an embedded ledger.
 pub struct Client {
-    http: reqwest::Client,
+    http: Http,
     url: String,
     about: About,
 }
@@ -32,19 +33,17 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let http = reqwest::Client::builder().no_proxy().build();
-        Self::connect_with(http.map_err(|_| Error::Unreachable)?, url).await
+        Self::connect_with(Http::direct(), url).await
     }
 
-    /// As [`Self::connect`], over the caller's HTTP client, which may go through a proxy.
+    /// As [`Self::connect`], by the caller's way, which may go through a proxy.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn connect_with(http: reqwest::Client, url: &str) -> Result<Self, Error> {
+    pub async fn connect_with(http: Http, url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        let request = http.get(format!("{url}/about")).timeout(TIME_OUT);
-        let response = request.send().await.map_err(|_| Error::Unreachable)?;
-        let about = read::<AboutSays>(response).await?.read()?;
+        let answer = http.get(&format!("{url}/about"), within(TIME_OUT)).await?;
+        let about = read::<AboutSays>(answer)?.read()?;
         Ok(Self { http, url, about })
     }
 
@@ -96,9 +95,8 @@ impl Client {
         wait: Duration,
     ) -> Result<Vec<AccountBlock>, Error> {
         let path = format!("/blocks/{from}/{account}?wait={}", wait.as_millis());
-        let request = self.http.get(format!("{}{path}", self.url)).timeout(TIME_OUT + wait);
-        let response = request.send().await.map_err(|_| Error::Unreachable)?;
-        let (genesis, blocks) = read::<BlocksSay>(response).await?.read()?;
+        let answer = self.http.get(&format!("{}{path}", self.url), within(TIME_OUT + wait)).await?;
+        let (genesis, blocks) = read::<BlocksSay>(answer)?.read()?;
         if genesis != self.about.genesis {
             return Err(Error::OtherLedger);
         }
@@ -152,30 +150,23 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let request = self.http.get(format!("{}{path}", self.url)).timeout(TIME_OUT);
-        let response = request.send().await.map_err(|_| Error::Unreachable)?;
-        read(response).await
+        read(self.http.get(&format!("{}{path}", self.url), within(TIME_OUT)).await?)
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), Error> {
-        let request = self.http.post(format!("{}{path}", self.url)).timeout(TIME_OUT).body(body);
-        let response = request.send().await.map_err(|_| Error::Unreachable)?;
-        read::<Taken>(response).await.map(|_| ())
+        let url = format!("{}{path}", self.url);
+        read::<Taken>(self.http.post(&url, body, within(TIME_OUT)).await?).map(|_| ())
     }
 }
 
-async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, Error> {
-    let is_fine = response.status().is_success();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Error::Unreachable)? {
-        if body.len() + chunk.len() > ANSWER_SIZE_MAX {
-            return Err(Error::Unreadable);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    match is_fine {
-        true => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
-        false => {
+fn within(time: Duration) -> Bounds {
+    Bounds { time, size: ANSWER_SIZE_MAX }
+}
+
+fn read<T: DeserializeOwned>((status, body): (u16, Vec<u8>)) -> Result<T, Error> {
+    match status {
+        200..300 => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
+        _ => {
             let says = serde_json::from_slice::<RefusalSays>(&body);
             Err(says.map_or(Error::Unreadable, |says| Error::Refused(says.error)))
         }

@@ -10,6 +10,7 @@
 
 pub mod embedded;
 pub mod file;
+pub mod http;
 pub mod server;
 mod wire;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ledger::embedded::Client;
 use ledger::file::BlockFile;
+use ledger::http::{Bounds, Http};
 use ledger::server::{BLOCKS_MAX, Shared, router};
 use ledger::{Connection, Error, Order};
 use money::embedded::{Genesis, Inherent};
@@ -97,9 +98,9 @@ async fn who_waits_for_a_block_gets_it_when_it_is_final_and_many_at_once() {
 #[tokio::test]
 async fn odd_requests_get_a_status_and_a_word() {
     let (_shared, url) = serve(Ledger::new(genesis()).unwrap()).await;
-    let http = reqwest::Client::new();
-    let status =
-        async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap().status().as_u16();
+    let http = Http::direct();
+    let bounds = Bounds { time: Duration::from_secs(10), size: 10_000 };
+    let status = async |path: &str| http.get(&format!("{url}{path}"), bounds).await.unwrap().0;
     assert_eq!(status("/head").await, 200);
     assert_eq!(status("/account/nobody").await, 400);
     assert_eq!(status("/blocks/-1/x").await, 400);
@@ -107,8 +108,7 @@ async fn odd_requests_get_a_status_and_a_word() {
     assert_eq!(status("/nothing").await, 404);
     assert_eq!(status("/transaction").await, 405);
     let post = async |body: Vec<u8>| {
-        let response = http.post(format!("{url}/transaction")).body(body).send().await.unwrap();
-        response.status().as_u16()
+        http.post(&format!("{url}/transaction"), body, bounds).await.unwrap().0
     };
     assert_eq!(post(vec![]).await, 422);
     assert_eq!(post(vec![1; 1_000]).await, 422);

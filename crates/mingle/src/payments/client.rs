@@ -8,8 +8,8 @@
 //! [`ANSWER_SIZE_MAX`].
 
 use std::sync::Mutex;
-use std::time::Duration;
 
+use ::ledger::http::{Bounds, Http};
 use mixing::Chance;
 use money::Account;
 use payment::command::{self, REPLY_SIZE};
@@ -23,8 +23,9 @@ use crate::Error;
 /// Reaches mixers.
 pub struct Client {
     currency: Currency,
-    direct: reqwest::Client,
-    proxied: Option<reqwest::Client>,
+    direct: Http,
+    proxied: Option<Http>,
+    bounds: Bounds,
     onion_only: bool,
     chance: Mutex<Chance>,
 }
@@ -79,14 +80,14 @@ impl Client {
     /// # Errors
     /// When the proxy's address is none.
     pub fn new(settings: &config::Client, currency: Currency) -> Result<Self, Error> {
-        let direct = build(reqwest::Client::builder().no_proxy(), settings.time_out)?;
         let proxied = match settings.proxy.as_str() {
             "" => None,
-            address => Some(through(address, settings.time_out)?),
+            address => Some(through(address)?),
         };
+        let bounds = Bounds { time: settings.time_out, size: ANSWER_SIZE_MAX };
         let chance = Mutex::new(Chance::new(crate::key::random()?));
         let onion_only = settings.proxy_onion_only;
-        Ok(Self { currency, direct, proxied, onion_only, chance })
+        Ok(Self { currency, direct: Http::direct(), proxied, bounds, onion_only, chance })
     }
 
     /// The currency whose mixers it reaches.
@@ -94,11 +95,14 @@ impl Client {
         &self.currency
     }
 
-    /// The HTTP client for a ledger at `url`: through the proxy, unless the ledger is on this machine or
-    /// the proxy is for onion services only.
-    pub fn for_ledger(&self, url: &str) -> Result<reqwest::Client, Silence> {
-        let parsed = reqwest::Url::parse(url).map_err(|_| Silence::Unreached)?;
-        let host = parsed.host_str().unwrap_or_default();
+    /// The way to a ledger at `url`: through the proxy, unless the ledger is on this machine or the proxy
+    /// is for onion services only.
+    ///
+    /// # Errors
+    /// [`Silence`].
+    pub fn for_ledger(&self, url: &str) -> Result<Http, Silence> {
+        let parsed: hyper::Uri = url.parse().map_err(|_| Silence::Unreached)?;
+        let host = parsed.host().unwrap_or_default();
         match payment::peers::is_inside(host) {
             true => Ok(self.direct.clone()),
             false => self.http(host).cloned(),
@@ -179,7 +183,7 @@ impl Client {
         Answer::read(answered).map_err(|_| Silence::Forged)
     }
 
-    fn http(&self, host: &str) -> Result<&reqwest::Client, Silence> {
+    fn http(&self, host: &str) -> Result<&Http, Silence> {
         let onion = host.trim_end_matches('.').to_ascii_lowercase().ends_with(".onion");
         match &self.proxied {
             Some(proxied) if onion || !self.onion_only => Ok(proxied),
@@ -190,17 +194,11 @@ impl Client {
 
     async fn post(&self, to: &Host, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), Silence> {
         let http = self.http(&to.address)?;
-        let request = http.post(format!("{}{path}", url(to))).body(body);
-        let mut response = request.send().await.map_err(|_| Silence::Unreached)?;
-        let status = response.status().as_u16();
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| Silence::Unreached)? {
-            if answer.len() + chunk.len() > ANSWER_SIZE_MAX {
-                return Err(Silence::Forged);
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        Ok((status, answer))
+        let answered = http.post(&format!("{}{path}", url(to)), body, self.bounds).await;
+        answered.map_err(|why| match why {
+            ::ledger::Error::Unreadable => Silence::Forged,
+            _ => Silence::Unreached,
+        })
     }
 }
 
@@ -245,16 +243,9 @@ fn url(host: &Host) -> String {
     }
 }
 
-fn through(address: &str, time_out: Duration) -> Result<reqwest::Client, Error> {
+fn through(address: &str) -> Result<Http, Error> {
     let bare = address.trim_start_matches("socks5h://").trim_start_matches("socks5://");
-    // With `socks5h` the proxy resolves names; with `socks5` this machine would.
-    let proxy = reqwest::Proxy::all(format!("socks5h://{bare}")).map_err(|_| {
+    Http::through(bare).ok_or_else(|| {
         Error::Usage(format!("client.proxy = {address:?} is no address such as \"127.0.0.1:9050\""))
-    })?;
-    build(reqwest::Client::builder().proxy(proxy), time_out)
-}
-
-fn build(builder: reqwest::ClientBuilder, time_out: Duration) -> Result<reqwest::Client, Error> {
-    let client = builder.timeout(time_out).redirect(reqwest::redirect::Policy::none()).build();
-    client.map_err(|why| Error::system("an HTTP client", std::io::Error::other(why)))
+    })
 }
