@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// What kind of worlds: faults, calm, storm, restarts, hours or voice for the chain; faults, calm,
-    /// storm, sleepers or cheats for the payments
+    /// storm, sleepers, copies or cheats for the payments
     #[arg(long, value_name = "NAME", default_value = "faults")]
     profile: String,
     /// Leave a part of the world out: f, u or t with a number for a fault, a user or the

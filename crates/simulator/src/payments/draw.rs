@@ -21,6 +21,7 @@ pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {
         strategy: Strategy::None,
         wait_max_s: 60,
         delay: Duration::from_secs(2),
+        anew: false,
         latency: Duration::from_millis(200),
         drifts: Vec::new(),
         faults: Vec::new(),
@@ -35,6 +36,11 @@ pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {
     match profile {
         Profile::Faults | Profile::Storm => faults(&mut plan, &mut chance),
         Profile::Sleepers => sleepers(&mut plan, &mut chance),
+        Profile::Copies => {
+            for kind in [Kind::OldCopy, Kind::OldCopy, Kind::Dies, Kind::Forks] {
+                add(&mut plan, &mut chance, kind, 900);
+            }
+        }
         Profile::Cheats => {
             for _ in 0..1 + chance.below(3) {
                 add(&mut plan, &mut chance, Kind::Cheat, 1_500);
@@ -71,6 +77,7 @@ fn shape(plan: &mut Plan, chance: &mut Chance) {
     };
     plan.wait_max_s = plan.strategy.longest().as_secs().max(10);
     plan.delay = Duration::from_millis([0, 2_000, 2_000, 10_000][chance.below(4) as usize]);
+    plan.anew = chance.below(2) == 0;
     plan.latency = Duration::from_millis([20, 200, 2_000][chance.below(3) as usize]);
 }
 
@@ -80,7 +87,7 @@ fn users(plan: &mut Plan, chance: &mut Chance) {
         _ => 1 + chance.below(6),
     };
     let odd = match plan.profile {
-        Profile::Calm | Profile::Sleepers => 0,
+        Profile::Calm | Profile::Sleepers | Profile::Copies => 0,
         Profile::Cheats => 3,
         Profile::Faults | Profile::Storm => [0, 0, 2][chance.below(3) as usize],
     };

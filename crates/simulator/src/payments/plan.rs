@@ -33,6 +33,8 @@ pub enum Profile {
     Storm,
     /// Mixers, two in a row or all of them, sleep past all dates.
     Sleepers,
+    /// Nodes die at any effect, and older copies of their disks are put back.
+    Copies,
     /// Some operators cheat, some users send money that fits nothing, and nothing else is wrong.
     Cheats,
 }
@@ -60,6 +62,9 @@ pub struct Plan {
     pub wait_max_s: u64,
     /// Mean delay of what mixers pass on.
     pub delay: Duration,
+    /// Whether payers need not wait after a start, because nothing of theirs can be under way that
+    /// they do not know. Not said by those who get an older copy of their disk.
+    pub anew: bool,
     /// The longest that a message takes without any fault.
     pub latency: Duration,
     /// Drift of each node's clock, in parts per million.
@@ -143,6 +148,8 @@ const FLOAT: u64 = 1_000;
 pub const PACE: Pace = Pace { deposit: 600, margin: 240, step: 60 };
 /// How long past `expire_date` a late deposit is forwarded, in seconds.
 pub const KEEP_S: u64 = 86_400;
+/// How long a process that died is down, at most.
+pub const DOWN_MAX: Duration = Duration::from_secs(60);
 /// How often a payer asks for his promises.
 const POLL: Duration = Duration::from_secs(10);
 
@@ -224,16 +231,18 @@ impl Plan {
         }
     }
 
-    /// What every payer decided.
-    pub fn payer_config(&self, currency: Currency) -> payer::Config {
-        let (pace, period) = (PACE, self.period);
-        payer::Config { currency, pace, period, poll: POLL, parts_max: 64, anew: false }
+    /// What a payer decided.
+    pub fn payer_config(&self, node: usize, currency: Currency) -> payer::Config {
+        let (pace, period, anew) = (PACE, self.period, self.anew && !self.is_copied(node));
+        payer::Config { currency, pace, period, poll: POLL, parts_max: 64, anew }
     }
 
     /// When the last fault is over and all users have begun.
     pub fn quiet_from(&self) -> Duration {
         let faults = self.faults.iter().map(|fault| match fault.what {
             What::Resent(_, _, after) | What::Copies(_, _, after) => fault.until + after,
+            // Who died last comes back after a while.
+            What::Dies(..) => fault.until + DOWN_MAX,
             // A cheat may go on for ever; others need not wait for him.
             What::Cheat(..) => fault.from,
             _ => fault.until,
@@ -278,6 +287,7 @@ impl Planned for Plan {
         ("calm", Profile::Calm),
         ("storm", Profile::Storm),
         ("sleepers", Profile::Sleepers),
+        ("copies", Profile::Copies),
         ("cheats", Profile::Cheats),
     ];
 

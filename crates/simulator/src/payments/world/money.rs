@@ -117,6 +117,7 @@ impl World {
             mistake.shows(self.now, node, &mut block);
         }
         self.knowledge.reads(node, &block);
+        let first = alive.date == 0;
         alive.date = alive.date.max(block.time.as_secs());
         let mut out = Vec::new();
         let taken = match &mut alive.core {
@@ -131,6 +132,10 @@ impl World {
         };
         taken.expect("blocks come in order");
         self.perform(node, out, None);
+        if first && node < self.plan.mixers {
+            // It has a key that it keeps, and tells everybody.
+            self.introduce(node, &(0..self.nodes.len()).collect::<Vec<_>>());
+        }
         true
     }
 

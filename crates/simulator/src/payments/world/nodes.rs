@@ -14,13 +14,12 @@ use crate::clock::Clock;
 use crate::payments::disk::Disk;
 use crate::payments::fault::What;
 use crate::payments::log::Happened;
+use crate::payments::network::up_to;
 use crate::payments::node::{Alive, Call, Core, Node};
-use crate::payments::plan::Plan;
+use crate::payments::plan::{DOWN_MAX, Plan};
 
 /// How soon after one wake the next may be.
 const WAKE_AGAIN: Duration = Duration::from_millis(1);
-/// How long a process that died is down, at most.
-const DOWN_MAX: u64 = 60;
 
 impl Node {
     /// A node before its first start.
@@ -52,7 +51,7 @@ impl World {
             let mixer = Mixer::resume(config, key, chance, records, height, now);
             Core::Mixer(Box::new(mixer.expect("disks keep what was saved")))
         } else {
-            let config = self.plan.payer_config(currency.clone());
+            let config = self.plan.payer_config(number, currency.clone());
             let payer = Payer::resume(config, key, chance, records, height, now);
             Core::Payer(Box::new(payer.expect("disks keep what was saved")))
         };
@@ -105,7 +104,7 @@ impl World {
             return false;
         }
         self.crash(number);
-        let down = Duration::from_millis(self.chance.below(DOWN_MAX * 1_000));
+        let down = up_to(&mut self.chance, DOWN_MAX);
         self.queue.plan(self.now + down, Event::Start(number as u16));
         true
     }

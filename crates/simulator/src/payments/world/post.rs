@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    fn introduce(&mut self, mixer: usize, to: &[usize]) {
+    pub(super) fn introduce(&mut self, mixer: usize, to: &[usize]) {
         let host = self.plan.host(mixer);
         let Some(core) = self.nodes[mixer].alive.as_ref().and_then(|alive| alive.core.mixer())
         else {
