@@ -20,6 +20,10 @@ bench:
 fuzz SECONDS:
     bash fuzz/all {{SECONDS}}
 
+# Mistakes planted in copies of the tree, each of which the simulator must notice.
+planted *NAMES:
+    crates/simulator/planted/run {{NAMES}}
+
 # Licences, duplicates, sources, and known flaws (fetches the advisory database).
 deny:
     cargo deny --workspace --all-features check

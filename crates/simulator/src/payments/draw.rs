@@ -110,6 +110,9 @@ fn users(plan: &mut Plan, chance: &mut Chance) {
     }
 }
 
+/// Longer than any world lasts.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
+
 /// Draws which kinds are on, and then faults of these kinds.
 fn faults(plan: &mut Plan, chance: &mut Chance) {
     let kinds: Vec<Kind> = match chance.below(10) {
@@ -135,7 +138,7 @@ fn add(plan: &mut Plan, chance: &mut Chance, kind: Kind, span: u64) {
     let what = what(plan, chance, kind);
     let until = match what {
         // Who keeps money need not stop.
-        What::Cheat(_, cheat) if cheat.costs() && chance.below(2) == 0 => from + lasts * 1_000,
+        What::Cheat(_, cheat) if cheat.costs() && chance.below(2) == 0 => FOR_EVER,
         _ => from + lasts,
     };
     plan.faults.push(Fault { from, until, what });

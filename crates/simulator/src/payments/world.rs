@@ -65,6 +65,8 @@ pub struct World {
     broken: Option<Broken>,
     /// How many blocks the night lasts yet, and how far they are apart.
     night: Option<Night>,
+    /// What comes later does not happen.
+    over: Option<Time>,
 }
 
 /// Something that will happen.
@@ -170,6 +172,7 @@ impl World {
             log: Log::new(log),
             broken: None,
             night: None,
+            over: None,
             plan,
         };
         for node in 0..count {
@@ -209,6 +212,9 @@ impl World {
     pub fn run(mut self) -> Report<Plan> {
         while self.broken.is_none() {
             let Some((at, event)) = self.queue.pop() else { break };
+            if self.over.is_some_and(|over| at > over) {
+                break;
+            }
             self.now = at;
             self.happen(event);
         }

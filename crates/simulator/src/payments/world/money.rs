@@ -26,7 +26,8 @@ impl World {
                 night.fast -= 1;
                 HOUR
             }
-            Some(_) => return,
+            // Time for what the last block has begun.
+            Some(_) => return self.over = Some(self.now + HOUR),
         };
         self.queue.plan(self.now + every, Event::Block);
         if self.is_on(|what| *what == What::Halt) {
