@@ -68,8 +68,11 @@ impl Table {
         if head.count == 0 {
             return Ok(None);
         }
+        if head.index >= head.count {
+            return Err(Dropped::BadFragment);
+        }
         let last = head.index + 1 == head.count;
-        if head.index >= head.count || length > PART || (!last && length < PART) {
+        if length > PART || (!last && length < PART) {
             return Err(Dropped::BadFragment);
         }
         let part = body[..length].to_vec();
