@@ -44,9 +44,9 @@ enum Command {
     Init(init::Command),
     /// Run what is in a folder until a signal
     Run(run::Arguments),
-    /// Say what the node of a folder does
+    /// Say what the node or mixer of a folder does
     Status(status::Arguments),
-    /// Watch datagrams go through a whole network on this machine and come back
+    /// Watch datagrams go through mixes and come back, and payments arrive, all on this machine
     Demo(demo::Arguments),
     /// Measure what it costs
     #[command(subcommand)]
@@ -71,7 +71,7 @@ enum Command {
     /// Test money on an embedded ledger
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Run made-up worlds of the chain under faults and check what must hold
+    /// Run made-up worlds of either system under faults and check what must hold
     Sim(sim::Arguments),
     #[command(hide = true)]
     DemoPart(demo::part::Arguments),
