@@ -126,6 +126,12 @@ struct Asked {
 }
 
 impl Exit {
+    /// Serves other destinations from now on, as when the machine got another address, which nobody
+    /// may reach through it.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// An exit that the network list has under its identity.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ enum Command {
     #[command(subcommand)]
     Network(network::Command),
     /// Make the folder of one node, mixer or ledger
-    #[command(subcommand)]
+    #[command(subcommand, override_usage = "mingle init mix|exit|entry|mixer|ledger DIR [OPTIONS]")]
     Init(init::Command),
     /// Run what is in a folder until a signal
     Run(run::Arguments),
@@ -81,13 +81,12 @@ enum Command {
 
 /// Reads the command line and does what it says; the exit code.
 pub fn main() -> ExitCode {
-    match perform(Arguments::parse().command) {
-        Ok(code) => code,
-        Err(why) => {
-            log::error(why);
-            ExitCode::FAILURE
-        }
-    }
+    let code = perform(Arguments::parse().command).unwrap_or_else(|why| {
+        log::error(why);
+        ExitCode::FAILURE
+    });
+    log::flush();
+    code
 }
 
 /// Says something to who typed the command; that nobody listens is no error.
@@ -143,6 +142,7 @@ fn program() -> Result<PathBuf, Error> {
 fn end_with_stdin() {
     std::thread::spawn(|| {
         read_stdin_out();
+        log::flush();
         std::process::exit(0);
     });
 }

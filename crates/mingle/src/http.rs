@@ -4,13 +4,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::Error;
 use crate::config::Metrics;
@@ -41,9 +46,29 @@ pub async fn serve(listener: TcpListener, published: Arc<Published>) {
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(published);
-    // It ends only with its task: a connection's error is that connection's.
-    let _ = axum::serve(listener, pages).await;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // No handles left, most likely: those who are served give theirs back.
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
+        let pages = TowerToHyperService::new(pages.clone());
+        tokio::spawn(async move {
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), pages);
+            // A connection's error is that connection's.
+            let _ = tokio::time::timeout(CONNECTION_LIFE, connection).await;
+            drop(place);
+        });
+    }
 }
+
+/// Connections at one time; the next waits in the system's queue.
+const CONNECTIONS_MAX: usize = 32;
+/// A connection lives no longer, whatever it does.
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(100);
 
 async fn metrics(State(published): State<Arc<Published>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, exposition::CONTENT)], exposition::text(&published))

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use datagram::network::{Class, Network};
 use datagram::{Entry, Exit, Mix};
@@ -16,10 +17,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::config::{Config, EntryConfig, ExitConfig, MixConfig};
+use crate::config::{Config, EntryConfig, ExitConfig, MixConfig, PolicyConfig};
 use crate::drive::entry::{Door, DoorKind, EntryRole};
-use crate::drive::exit::ExitRole;
-use crate::drive::mailbox::{Stop, mailbox};
+use crate::drive::exit::{ExitCommand, ExitRole};
+use crate::drive::mailbox::{Mailbox, Stop, mailbox};
 use crate::drive::mix::MixRole;
 use crate::drive::wait::Waiter;
 use crate::drive::{Drive, Links, Role};
@@ -175,9 +176,10 @@ impl Start {
     fn exit(mut self, config: &ExitConfig) -> Result<Node, Error> {
         let identity = key::read(&self.folder.join(&config.key.file))?;
         let chance = Chance::new(key::random()?);
+        let own = own_addresses();
         let policy = config
             .policy
-            .core(own_addresses())
+            .core(own.clone())
             .map_err(|why| Error::unfit(&self.folder.join(crate::config::FILE), why))?;
         let limits = config.limits.clone();
         let core =
@@ -187,6 +189,7 @@ impl Start {
         let (mailbox, inside) = mailbox(self.waiter.waker());
         let (questions, asked) = mpsc::channel(outside.names_waiting.max(1));
         let resolver = resolve::resolver(outside)?;
+        self.tasks.spawn(watch_addresses(own, config.policy.clone(), mailbox.clone()));
         let at_once = outside.names_at_once;
         self.tasks.spawn(resolve::serve(resolver, at_once, asked, mailbox.clone()));
         let sockets_max = allowed("outside.sockets_max", outside.sockets_max, 1);
@@ -300,6 +303,27 @@ fn own_addresses() -> Vec<IpAddr> {
         }
     }
 }
+
+/// Looks now and then whether the machine has other addresses, which the exit must not serve.
+async fn watch_addresses(
+    mut own: Vec<IpAddr>,
+    policy: PolicyConfig,
+    mailbox: Mailbox<ExitCommand>,
+) {
+    loop {
+        tokio::time::sleep(ADDRESSES_EVERY).await;
+        let now = own_addresses();
+        if now != own
+            && let Ok(policy) = policy.core(now.clone())
+        {
+            log::info("this machine's addresses changed: the policy knows");
+            mailbox.send(ExitCommand::Policy(policy));
+            own = now;
+        }
+    }
+}
+
+const ADDRESSES_EVERY: Duration = Duration::from_secs(15);
 
 /// Raises the limit on files as far as the system lets us; how many there may be.
 fn raise_files() -> usize {

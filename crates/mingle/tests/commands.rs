@@ -76,7 +76,7 @@ fn refusals_say_what_to_do() {
         (&["network", "new", text(&root), "--strategy", "fast"], "threshold:16,20ms"),
         (&["network", "new", text(&root), "--base-port", "65500"], "base port"),
         (&["run", text(&root)], "mingle init"),
-        (&["init", "router", text(&root)], "mix"),
+        (&["init", "router", text(&root)], "mix|exit|entry|mixer|ledger"),
         (&["run", text(&root), "--forward", "53=9.9.9.9:53"], "LISTEN=DEST"),
     ] {
         let said = refusal(arguments);

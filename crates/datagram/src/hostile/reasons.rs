@@ -8,6 +8,7 @@ use mixing::Strategy;
 use super::*;
 use crate::keyring::LISTS_PER_HOUR;
 use crate::limits::Limits;
+use crate::policy::Policy;
 use crate::{Association, Destination};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -516,6 +517,14 @@ const TABLE: &[Row] = &[
         }
         bench.world.run(10 * MILLISECOND);
         assert_eq!(bench.world.dropped(address(EXIT), Dropped::ForbiddenDestination), 5);
+        // The exit's machine gets an address that was somebody else's before.
+        let own = vec!["9.9.9.9".parse().expect("valid")];
+        let policy = Policy { own, ..Policy::default() };
+        bench.world.with_exit(EXIT, |exit, _, _| exit.set_policy(policy));
+        bench.world.send(ENTRY, bystander, "9.9.9.9:53", b"x");
+        bench.world.run(10 * MILLISECOND);
+        assert_eq!(bench.world.dropped(address(EXIT), Dropped::ForbiddenDestination), 6);
+        bench.world.with_exit(EXIT, |exit, _, _| exit.set_policy(Policy::default()));
     }),
     (Dropped::UnknownName, as_usual, |bench| {
         let bystander = bench.bystander;

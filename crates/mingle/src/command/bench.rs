@@ -7,6 +7,7 @@ pub(super) mod load;
 mod local;
 mod payments;
 pub(super) mod relay;
+mod scratch;
 
 use clap::Subcommand;
 
@@ -23,6 +24,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn perform(command: &Command) -> Result<(), Error> {
+    let _scratch = scratch::begin()?;
     match command {
         Command::Chain(arguments) => chain::perform(arguments),
         Command::Hold(arguments) => hold::perform(arguments),

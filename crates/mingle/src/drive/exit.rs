@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use datagram::exit::{Flow, Question};
 use datagram::outbox::{Effect, Outbox};
+use datagram::policy::Policy;
 use datagram::{Error, Exit, Figures, Network};
 use mixing::time::{Now, Time};
 use rustix::io::Errno;
@@ -42,6 +43,8 @@ pub(crate) struct ExitRole {
 pub(crate) enum ExitCommand {
     /// A name was looked up.
     Resolved { question: Question, answer: Vec<IpAddr> },
+    /// This machine has other addresses now, and so another policy.
+    Policy(Policy),
 }
 
 impl ExitRole {
@@ -120,8 +123,12 @@ impl Role for ExitRole {
     }
 
     fn command(&mut self, now: Now, command: ExitCommand, _: &Waiter, out: &mut Outbox) {
-        let ExitCommand::Resolved { question, answer } = command;
-        self.core.resolved(now, question, &answer, out);
+        match command {
+            ExitCommand::Resolved { question, answer } => {
+                self.core.resolved(now, question, &answer, out);
+            }
+            ExitCommand::Policy(policy) => self.core.set_policy(policy),
+        }
     }
 
     fn perform(&mut self, _: Now, effect: &Effect, out: &Outbox, waiter: &Waiter) {

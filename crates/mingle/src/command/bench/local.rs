@@ -25,8 +25,7 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn start(program: &Path, strategy: Option<Strategy>) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new().prefix("mingle-bench-").tempdir();
-        let folder = folder.map_err(|why| Error::system("a folder for the bench", why))?;
+        let folder = super::scratch::folder()?;
         let root = folder.path().join("network");
         let base_port = local::free_base_port()?;
         local::create(&root, &Plan { mixes: MIXES, base_port, strategy })?;

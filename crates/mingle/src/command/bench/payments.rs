@@ -76,8 +76,7 @@ async fn start(
     mixers: u16,
     change: impl Fn(&mut MixerConfig),
 ) -> Result<(LocalPayments, TempDir), Error> {
-    let folder = tempfile::Builder::new().prefix("mingle-bench-").tempdir();
-    let folder = folder.map_err(|why| Error::system("a folder for the bench", why))?;
+    let folder = super::scratch::folder()?;
     let plan = Plan {
         mixers,
         base_port: free_base_port()?,
