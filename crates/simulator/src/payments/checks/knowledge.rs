@@ -45,6 +45,8 @@ struct Secret {
     what: &'static str,
     /// One bit for each node.
     known_to: u128,
+    /// Whether nobody else may have a reason to know it.
+    alone: bool,
 }
 
 impl Knowledge {
@@ -58,16 +60,25 @@ impl Knowledge {
         }
     }
 
+    /// Something belongs to a place; what belongs to two, both may know: an account that pays twice.
     fn belongs(&mut self, bytes: &[u8], what: &'static str, nodes: &[usize]) {
         let known_to = nodes.iter().fold(0, |known, node| known | 1 << node);
-        for chunk in bytes.chunks_exact(16) {
-            let (first, rest) = chunk.split_at(8);
-            let first = first.try_into().expect("half of sixteen");
-            let rest = rest.try_into().expect("half of sixteen");
+        for (first, rest) in halves(bytes) {
             let same = self.secrets.entry(first).or_default();
-            match same.iter_mut().find(|secret| secret.rest == rest) {
+            match same.iter_mut().find(|secret| secret.rest == rest && !secret.alone) {
                 Some(secret) => secret.known_to |= known_to,
-                None => same.push(Secret { rest, what, known_to }),
+                None => same.push(Secret { rest, what, known_to, alone: false }),
+            }
+        }
+    }
+
+    /// Something was said between two: nobody else may ever see it, nor say the same.
+    fn is_between(&mut self, bytes: &[u8], what: &'static str, from: usize, to: usize) {
+        let known_to = 1 << from | 1 << to;
+        for (first, rest) in halves(bytes) {
+            let same = self.secrets.entry(first).or_default();
+            if !same.iter().any(|secret| secret.rest == rest && secret.known_to == known_to) {
+                same.push(Secret { rest, what, known_to, alone: true });
             }
         }
     }
@@ -113,17 +124,17 @@ impl Knowledge {
     pub fn says(&mut self, from: usize, to: usize, command: &Command, currency: &Currency) {
         let body = command.body();
         self.sees(from, body);
-        self.belongs(&body[..64], "a signature", &[from, to]);
+        self.is_between(&body[..64], "a signature", from, to);
         match command {
             Command::Mix(_) => {
                 let request = Unverified::<Request>::parse(body, currency);
                 let onion = request.map(|request| request.content().onion.clone());
-                self.belongs(&onion.unwrap_or_default(), "an onion", &[from, to]);
+                self.is_between(&onion.unwrap_or_default(), "an onion", from, to);
             }
             Command::Confirm(_) => {
                 let confirm = Unverified::<Confirm>::parse(body, currency);
                 let slots = confirm.map(|confirm| confirm.content().promises.clone());
-                self.belongs(&slots.unwrap_or_default(), "promises on their way", &[from, to]);
+                self.is_between(&slots.unwrap_or_default(), "promises on their way", from, to);
             }
             Command::GetConfirm(_) => {}
         }
@@ -133,7 +144,7 @@ impl Knowledge {
     pub fn answers(&mut self, from: usize, to: usize, body: &[u8]) {
         self.sees(from, body);
         self.sees(to, body);
-        self.belongs(body, "an answer", &[from, to]);
+        self.is_between(body, "an answer", from, to);
     }
 
     /// A node sees bytes.
@@ -225,6 +236,12 @@ impl Knowledge {
         }
         Ok(())
     }
+}
+
+/// Pieces of sixteen bytes, each in two halves.
+fn halves(bytes: &[u8]) -> impl Iterator<Item = ([u8; 8], [u8; 8])> {
+    let half = |at: usize, chunk: &[u8]| std::array::from_fn(|i| chunk[at + i]);
+    bytes.chunks_exact(16).map(move |chunk| (half(0, chunk), half(8, chunk)))
 }
 
 /// Where a hint lies.
