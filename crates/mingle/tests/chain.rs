@@ -269,6 +269,33 @@ fn a_closed_destination_and_garbage_at_every_node_end_nothing() {
 }
 
 #[test]
+fn a_destination_that_cannot_be_reached_or_has_no_family_here_is_counted_and_harms_nobody() {
+    let far = mingle::local::free_base_port().unwrap();
+    let mut net =
+        Net::changed(Plan { strategy: Some(mixing::Strategy::None), ..plan() }, |config| {
+            match config {
+                // From loopback nothing leads out, and there is no IPv6 at all.
+                Config::Exit(exit) => exit.outside.addresses = vec![LOCALHOST.into()],
+                Config::Entry(entry) => {
+                    let forward = format!("127.0.0.1:{far}=[2600::1]:53");
+                    entry.forwards.list.push(forward.parse().unwrap());
+                }
+                Config::Mix(_) => {}
+            }
+        });
+    let application = application();
+    for _ in 0..3 {
+        let to = mingle::raw::header("9.9.9.9".parse().unwrap(), 53);
+        application.send_to(&[&to[..], b"nobody"].concat(), net.ports().raw()).unwrap();
+        application.send_to(b"nobody", (LOCALHOST, far)).unwrap();
+    }
+    net.wait_figure("exit", "/dropped/outside_refused", |count| count == 3);
+    net.wait_figure("exit", "/dropped/no_route", |count| count == 3);
+    let echo = Echo::v4();
+    raw_echo(&application, net.ports().raw(), echo.address, b"still there");
+}
+
+#[test]
 fn every_node_ends_cleanly_and_the_ports_are_free_again() {
     let mut net = Net::start("none");
     let echo = Echo::v4();

@@ -11,7 +11,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use mingle::config::Config;
 use mingle::local::process::LocalNetwork;
 use mingle::local::{self, Plan, Ports};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -238,5 +240,49 @@ fn a_folder_that_does_not_fit_on_the_disk_is_refused_in_plain_words() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("cannot write new") && said.contains("No space left"), "{said}");
+    }
+}
+
+/// How many files a process has open.
+fn files(id: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+}
+
+#[test]
+fn hundreds_of_channels_that_came_and_went_leave_no_file_behind() {
+    let none = Some(mixing::Strategy::None);
+    let mut net = Net::changed(Plan { strategy: none, ..plan() }, |config| match config {
+        Config::Entry(entry) => {
+            entry.forwards.source_idle = Duration::from_secs(2);
+            entry.limits.spare_channels = 0;
+        }
+        Config::Mix(_) | Config::Exit(_) => {}
+    });
+    let echo = Echo::v4();
+    let door = net.ports().raw();
+    raw_echo(&application(), door, echo.address, b"the first");
+    let nodes = ["entry", "mix-1", "mix-2", "mix-3", "exit"];
+    let rests = |net: &mut Net| {
+        for node in nodes {
+            net.wait_figure(node, "/channels/now", |count| count == 0);
+        }
+        nodes.map(|node| files(net.processes.node(node).unwrap().id()))
+    };
+    let before = rests(&mut net);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..75 {
+                    raw_echo(&application(), door, echo.address, b"one of many");
+                }
+            });
+        }
+    });
+    // A port that comes again soon is a source that is known.
+    net.wait_figure("exit", "/channels/opened", |count| count > 200);
+    let after = rests(&mut net);
+    // A status connection that is just ending may be there or not.
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after.abs_diff(before) <= 2, "{before:?} files before, {after:?} after");
     }
 }
