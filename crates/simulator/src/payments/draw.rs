@@ -6,7 +6,7 @@ use mixing::{Chance, Strategy};
 
 use crate::Planned;
 use crate::payments::fault::{Cheat, Fault, Kind, What, Wire};
-use crate::payments::plan::{Manner, Plan, Profile, User, Want};
+use crate::payments::plan::{Manner, PACE, Plan, Profile, User, Want};
 
 /// Draws the world of a seed.
 pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {
@@ -57,6 +57,10 @@ fn shape(plan: &mut Plan, chance: &mut Chance) {
     plan.block_every = Duration::from_secs([2, 6, 6, 12][chance.below(4) as usize]);
     plan.lag = 1 + chance.below(6);
     plan.period = [8, 16, 64][chance.below(3) as usize];
+    if plan.block_every * plan.period > DEPOSIT_TIME / 2 {
+        // A payer who starts and waits out one life must still be in time.
+        plan.period = 16;
+    }
     let secs = |chance: &mut Chance, least, most| {
         Duration::from_secs(least + chance.below(most - least + 1))
     };
@@ -110,6 +114,8 @@ fn users(plan: &mut Plan, chance: &mut Chance) {
     }
 }
 
+/// From the request to the deposit's date, at least.
+const DEPOSIT_TIME: Duration = Duration::from_secs(PACE.deposit);
 /// Longer than any world lasts.
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
