@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use money::{Account, Amount, LedgerTime, Place, Reference, Slot, Transfer};
 use serde::{Deserialize, Serialize};
 
@@ -105,19 +106,11 @@ pub(crate) struct RefusalSays {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(bytes)
 }
 
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, Error> {
-    let digits = text.as_bytes();
-    let value = |digit: u8| char::from(digit).to_digit(16).ok_or(Error::Unreadable);
-    if !digits.len().is_multiple_of(2) {
-        return Err(Error::Unreadable);
-    }
-    let byte = |pair: &[u8]| {
-        u8::try_from(value(pair[0])? * 16 + value(pair[1])?).map_err(|_| Error::Unreadable)
-    };
-    digits.chunks_exact(2).map(byte).collect()
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| Error::Unreadable)
 }
 
 fn hash(text: &str) -> Result<[u8; 32], Error> {

@@ -40,12 +40,16 @@ pub async fn bind(metrics: &Metrics) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-/// Serves the page on one listener until its task ends.
-pub async fn serve(listener: TcpListener, published: Arc<Published>) {
-    let pages = Router::new()
+/// The pages of a node.
+pub fn pages(published: Arc<Published>) -> Router {
+    Router::new()
         .route("/metrics", get(metrics))
         .route("/status", get(status))
-        .with_state(published);
+        .with_state(published)
+}
+
+/// Serves pages on one listener until its task ends.
+pub async fn serve(listener: TcpListener, pages: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use mixing::keys::IdentityKey;
 use zeroize::Zeroizing;
 
@@ -16,19 +17,15 @@ use crate::Error;
 /// When the file exists or cannot be written, or the system has no randomness.
 pub fn create(path: &Path) -> Result<IdentityKey, Error> {
     let seed = Zeroizing::new(random()?);
-    let mut line = Zeroizing::new(String::with_capacity(2 * SEED_SIZE + 1));
-    for byte in seed.iter() {
-        line.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        line.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    line.push('\n');
+    let mut line = Zeroizing::new([b'\n'; 2 * SEED_SIZE + 1]);
+    HEXLOWER.encode_mut(&*seed, &mut line[..2 * SEED_SIZE]);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(|why| Error::write(path, why))?;
-    file.write_all(line.as_bytes()).map_err(|why| Error::write(path, why))?;
+    file.write_all(&*line).map_err(|why| Error::write(path, why))?;
     file.sync_all().map_err(|why| Error::write(path, why))?;
     Ok(IdentityKey::from_seed(*seed))
 }
@@ -66,21 +63,16 @@ pub fn random() -> Result<[u8; SEED_SIZE], Error> {
 
 fn parse(digits: &[u8]) -> Option<Zeroizing<[u8; SEED_SIZE]>> {
     let mut seed = Zeroizing::new([0; SEED_SIZE]);
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if pairs.len() != SEED_SIZE || !rest.is_empty() {
+    if digits.len() != 2 * SEED_SIZE {
         return None;
     }
-    for (byte, [high, low]) in seed.iter_mut().zip(pairs) {
-        let digit = |digit: &u8| char::from(*digit).to_digit(16);
-        *byte = u8::try_from(digit(high)? * 16 + digit(low)?).ok()?;
-    }
+    HEXLOWER_PERMISSIVE.decode_mut(digits, &mut *seed).ok()?;
     Some(seed)
 }
 
 const SEED_SIZE: usize = 32;
 /// A key and some white space; more is not a key.
 const LINE_MAX: usize = 128;
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {

@@ -123,7 +123,7 @@ impl Start {
             http::bind(config.metrics()).await?.into_iter().zip(&config.metrics().listen)
         {
             log::info(format_args!("figures at {}", http::status_address(*address)));
-            tasks.spawn(http::serve(listener, published.clone()));
+            tasks.spawn(http::serve(listener, http::pages(published.clone())));
         }
         let links = links(&node, &network)?;
         Ok(Start {

@@ -308,8 +308,13 @@ impl Refused {
 
     /// Whether asking again later may help.
     pub fn is_passing(self) -> bool {
-        matches!(self.status(), 401 | 404 | 425 | 429 | 503)
+        is_passing(self.status())
     }
+}
+
+/// Whether asking again may help after a refusal of this status.
+pub fn is_passing(status: u16) -> bool {
+    matches!(status, 401 | 404 | 425 | 429 | 503)
 }
 
 impl fmt::Display for Refused {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use payment::document::Currency;
 use payment::receipt::Verdict;
 use serde_json::json;
@@ -149,7 +150,7 @@ async fn verify(arguments: &Verify) -> Result<ExitCode, Error> {
 async fn connect(url: &str) -> Result<Chain, Error> {
     let settings = config::Client::default();
     let about = ledger::about(url, &settings).await?;
-    let link = LedgerLink { url: url.to_owned(), genesis: ledger::hex(&about.genesis) };
+    let link = LedgerLink { url: url.to_owned(), genesis: HEXLOWER.encode(&about.genesis) };
     let client = Client::new(&settings, chain::currency(&link)?)?;
     Chain::connect(&link, &client).await
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use money::{Account, address};
 use serde_json::json;
 
@@ -127,7 +128,10 @@ async fn new(arguments: &New) -> Result<(), Error> {
     let (key, account) = key.settle(&folder)?;
     let config = WalletConfig {
         node: Node { role: Role::Wallet, name: "wallet".into() },
-        ledger: LedgerLink { url: arguments.ledger.clone(), genesis: ledger::hex(&about.genesis) },
+        ledger: LedgerLink {
+            url: arguments.ledger.clone(),
+            genesis: HEXLOWER.encode(&about.genesis),
+        },
         key,
         client,
         peers: PeersConfig {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use ledger::{AccountBlock, Connection, Order};
 use money::{Account, AccountKey, Slot};
 use payment::document::Currency;
@@ -27,7 +28,8 @@ const WAIT: Duration = Duration::from_secs(20);
 /// # Errors
 /// When `ledger.genesis` is no hash.
 pub fn currency(link: &LedgerLink) -> Result<Currency, Error> {
-    let hash = hex(&link.genesis).ok_or_else(|| {
+    let hash = HEXLOWER_PERMISSIVE.decode(link.genesis.as_bytes()).ok();
+    let hash = hash.and_then(|hash| hash.try_into().ok()).ok_or_else(|| {
         Error::Usage(format!("ledger.genesis = {:?} is not 64 hexadecimal digits", link.genesis))
     })?;
     Ok(Currency::Genesis(hash))
@@ -151,13 +153,4 @@ fn seen(block: AccountBlock) -> FinalBlock {
         balance: block.free,
         slot: block.slot,
     }
-}
-
-/// 32 bytes from 64 digits.
-pub fn hex(digits: &str) -> Option<[u8; 32]> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
-    let bytes = pairs.iter().map(byte).collect::<Option<Vec<u8>>>()?;
-    bytes.try_into().ok().filter(|_| rest.is_empty())
 }

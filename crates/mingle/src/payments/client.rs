@@ -14,7 +14,7 @@ use mixing::Chance;
 use money::Account;
 use payment::command::{self, REPLY_SIZE};
 use payment::document::{Currency, Host, PeerInfo};
-use payment::effect::{Answer, Command, Unheard};
+use payment::effect::{Answer, Command, Unheard, is_passing};
 use payment::ubjson::Value;
 
 use super::{config, peer_file};
@@ -200,11 +200,6 @@ impl Client {
             _ => Silence::Unreached,
         })
     }
-}
-
-/// Whether a refusal may pass; see [`payment::effect::Refused::is_passing`].
-fn is_passing(status: u16) -> bool {
-    matches!(status, 401 | 404 | 425 | 429 | 503)
 }
 
 fn read(status: u16, answer: &[u8]) -> Result<Value, Silence> {

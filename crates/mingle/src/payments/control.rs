@@ -11,13 +11,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path as Words, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use payment::effect::OrderId;
 use payment::mixer::Mixer as Core;
 use payment::order::Order;
@@ -26,7 +26,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::mixer::Handle;
 use super::peer_file;
-use crate::Error;
+use crate::config::FIGURES_EVERY;
+use crate::{Error, http};
 
 /// The socket in a folder.
 pub const FILE: &str = "control.sock";
@@ -87,18 +88,16 @@ pub(super) async fn serve_page(listener: TcpListener, handle: Handle) {
             tokio::time::sleep(FIGURES_EVERY).await;
         }
     };
-    let serving = axum::serve(listener, pages).into_future();
-    let _ = tokio::join!(refresh, serving);
+    tokio::join!(refresh, http::serve(listener, pages));
 }
-
-const FIGURES_EVERY: Duration = crate::config::FIGURES_EVERY;
 
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
-const ENDING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-
 fn ending() -> (StatusCode, Json<Value>) {
-    (ENDING, Json(json!({ "error": "ending", "message": "the mixer ends" })))
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Json(json!({ "error": "ending", "message": "the mixer ends" })),
+    )
 }
 
 async fn status(State(handle): State<Handle>) -> Answer {
@@ -156,7 +155,7 @@ async fn orders(State(handle): State<Handle>) -> Answer {
 fn order_says(id: &OrderId, order: &Order) -> Value {
     let deal = order.deal();
     json!({
-        "name": hex(id),
+        "name": HEXLOWER.encode(id),
         "state": order.name(),
         "from": deal.sender.to_string(),
         "in": deal.in_amount.units(),
@@ -182,7 +181,7 @@ async fn peers(State(handle): State<Handle>) -> Answer {
                 "fee": info.terms.fee.units(),
                 "company": info.terms.company,
                 "wait_max_s": info.terms.wait_max_s,
-                "raw": base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, peer.bytes()),
+                "raw": BASE64URL_NOPAD.encode(peer.bytes()),
             })
         };
         json!({ "peers": core.peers().iter().map(one).collect::<Vec<_>>() })
@@ -238,16 +237,8 @@ fn parse(name: &str) -> Option<Named> {
         let (block, extrinsic) = (block.parse().ok()?, extrinsic.parse().ok()?);
         return Some(Named::Place(money::Place { block, extrinsic, event: event.parse().ok()? }));
     }
-    let (pairs, rest) = name.as_bytes().as_chunks::<2>();
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
-    let bytes = pairs.iter().map(byte).collect::<Option<Vec<u8>>>()?;
-    rest.is_empty().then_some(())?;
+    let bytes = HEXLOWER_PERMISSIVE.decode(name.as_bytes()).ok()?;
     bytes.try_into().ok().map(Named::Order)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn place_name(place: &money::Place) -> String {

@@ -105,8 +105,3 @@ pub async fn run(
         () = ended => Ok(()),
     }
 }
-
-/// 64 digits of 32 bytes.
-pub fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use ledger::About;
 use money::{Account, Amount};
 use payment::document::{Currency, Host, PeerInfo, Signed};
@@ -123,7 +124,7 @@ impl Folders {
             node: Node { role: Role::Mixer, name: format!("mixer-{number}") },
             ledger: LedgerLink {
                 url: own_ledger::url(host.into(), *base_port),
-                genesis: own_ledger::hex(&self.about.genesis),
+                genesis: HEXLOWER.encode(&self.about.genesis),
             },
             key: config::KeySource::default(),
             server: Server::at(host.into(), base_port + number, host.to_string()),
@@ -202,7 +203,7 @@ impl LocalPayments {
 
     /// The ledger's settings for who uses it.
     pub fn link(&self) -> LedgerLink {
-        LedgerLink { url: self.url.clone(), genesis: own_ledger::hex(&self.about.genesis) }
+        LedgerLink { url: self.url.clone(), genesis: HEXLOWER.encode(&self.about.genesis) }
     }
 
     /// What the mixers said of themselves at their start.

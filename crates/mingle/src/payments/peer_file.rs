@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use payment::document::{Host, PeerInfo, Signed};
 use payment::ubjson::Value;
 
@@ -59,12 +58,12 @@ pub fn name_of(infos: &[Signed<PeerInfo>]) -> String {
     accounts.sort();
     let bytes: Vec<u8> = accounts.iter().flat_map(|account| *account.as_bytes()).collect();
     let hash = mixing::cipher::hash("mingle peer file name v1", &[&bytes]);
-    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&hash[..8])
 }
 
 /// A file as text, 76 characters a line.
 pub fn text(file: &[u8]) -> String {
-    let digits = URL_SAFE_NO_PAD.encode(file);
+    let digits = BASE64URL_NOPAD.encode(file);
     let lines = digits.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -72,7 +71,7 @@ pub fn text(file: &[u8]) -> String {
 /// The bytes of a text, white space left out.
 pub fn plain_text(text: &str) -> Option<Vec<u8>> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    URL_SAFE_NO_PAD.decode(digits).ok()
+    BASE64URL_NOPAD.decode(digits.as_bytes()).ok()
 }
 
 /// The signed infos in a list or in an answer of `/peers`, in bytes or as text.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use mixing::Chance;
 use mixing::keys::Secret;
 use money::{Account, AccountKey, Amount};
@@ -101,7 +102,7 @@ pub fn read_marked(mark: u8, rest: &mut &[u8]) -> Value {
             take(rest, 3);
             let mark = take(rest, 1)[0];
             let size = number(mark, rest).try_into().unwrap();
-            base64url(take(rest, size)).into()
+            BASE64URL_NOPAD.encode(take(rest, size)).into()
         }
         b'[' => {
             let mut list = Vec::new();
@@ -122,20 +123,6 @@ pub fn read_marked(mark: u8, rest: &mut &[u8]) -> Value {
         }
         mark => number(mark, rest).into(),
     }
-}
-
-pub fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let mut wide = [0; 3];
-        wide[..chunk.len()].copy_from_slice(chunk);
-        let number = u32::from_be_bytes([0, wide[0], wide[1], wide[2]]);
-        for place in 0..=chunk.len() {
-            text.push(char::from(DIGITS[(number >> (18 - 6 * place)) as usize & 63]));
-        }
-    }
-    text
 }
 
 /// Somebody who asks the first mixer of a town.

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
 use mingle::config::Config;
 use mingle::local::process::NodeProcess;
 use mingle::local::{self, Plan, Ports};
@@ -31,7 +32,7 @@ pub struct Space {
 impl Space {
     fn new() -> Result<Space, String> {
         let random = mingle::key::random().unwrap();
-        let name: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = HEXLOWER.encode(&random[..8]);
         let space = Space { name: format!("mingle-{name}") };
         run("ip", &["netns", "add", &space.name])?;
         space.ip(&["link", "set", "lo", "up"])?;

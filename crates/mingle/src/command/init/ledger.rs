@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use data_encoding::HEXLOWER;
 use money::Account;
 
 use super::node;
@@ -78,7 +79,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
            2. mingle init mixer DIR --ledger {url}      for each mixer, or\n     \
               mingle wallet new DIR --ledger {url}      for each payer\n  \
            3. mingle ledger faucet --ledger {url} --to ACCOUNT --amount 1000000\n",
-        ledger::hex(&genesis.hash()),
+        HEXLOWER.encode(&genesis.hash()),
     ));
     Ok(())
 }

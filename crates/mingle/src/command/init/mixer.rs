@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use data_encoding::HEXLOWER;
 
 use super::node;
 use crate::command::account_key::AccountKeyArguments;
@@ -73,7 +74,8 @@ async fn make(arguments: &Arguments) -> Result<(), Error> {
         ..config::Client::default()
     };
     let about = ledger::about(&arguments.ledger, &settings_of_client).await?;
-    let link = LedgerLink { url: arguments.ledger.clone(), genesis: ledger::hex(&about.genesis) };
+    let link =
+        LedgerLink { url: arguments.ledger.clone(), genesis: HEXLOWER.encode(&about.genesis) };
     let public_host = match &arguments.public_host {
         Some(host) => host.clone(),
         None => {

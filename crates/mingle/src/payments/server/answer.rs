@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE64URL_NOPAD;
 use payment::document::BadDocument;
 use payment::effect::Refused;
 use payment::peers::Unwanted;
@@ -115,7 +114,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Bool(is) => (*is).into(),
         Value::Int(number) => (*number).into(),
         Value::Text(text) => text.as_str().into(),
-        Value::Bytes(bytes) => URL_SAFE_NO_PAD.encode(bytes).into(),
+        Value::Bytes(bytes) => BASE64URL_NOPAD.encode(bytes).into(),
         Value::List(list) => list.iter().map(to_json).collect(),
         Value::Map(entries) => {
             entries.iter().map(|(name, value)| (name.clone(), to_json(value))).collect()

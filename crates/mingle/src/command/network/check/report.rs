@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use datagram::keyring::{CLOCKS_APART, EPOCH};
 use datagram::network::{Network, Node};
 use mixing::time::Date;
@@ -50,7 +51,7 @@ impl Report<'_> {
                 show::place(node),
                 node.address.to_string(),
                 finding.round_trip.map_or("no".into(), milliseconds),
-                finding.announced.as_ref().map_or("-".into(), |a| hex(&a.fingerprint)),
+                finding.announced.as_ref().map_or("-".into(), |a| HEXLOWER.encode(&a.fingerprint)),
                 finding.announced.as_ref().map_or("-".into(), |a| epoch(a.begins, a.ends)),
                 self.difference(finding).map_or("-".into(), Difference::text),
                 self.cells(finding),
@@ -73,7 +74,7 @@ impl Report<'_> {
         let nodes = self.nodes().map(|(node, finding)| {
             let key = finding.announced.as_ref().map(|announced| {
                 json!({
-                    "fingerprint": hex(&announced.fingerprint),
+                    "fingerprint": HEXLOWER.encode(&announced.fingerprint),
                     "begins_ms": announced.begins.as_millis(),
                     "ends_ms": announced.ends.as_millis(),
                 })
@@ -220,10 +221,6 @@ fn epoch(begins: Date, ends: Date) -> String {
 
 /// The last millisecond of the year 9999.
 const LAST_SHOWN: u64 = 253_402_300_799_999;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 #[cfg(test)]
 mod tests {
