@@ -635,12 +635,30 @@ impl Payer {
             | Part::Arrived { .. }
             | Part::Returned { .. }
             | Part::Failed(_) => {
-                self.parts.remove(&id);
-                self.attempts.remove(&id);
-                self.misses.remove(&id);
-                out.push(Effect::Save(vec![part::change(id, None, &self.config.currency)]));
+                self.remove(id, out);
                 Ok(())
             }
         }
+    }
+
+    /// Forgets a part whose money was paid in and has not come, with the proof of it. Should it come after
+    /// all, the receiver has it all the same.
+    ///
+    /// # Errors
+    /// [`Refused::NotNow`] before the day on which a receipt calls the last promise broken.
+    pub fn give_up(&mut self, id: OrderId, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        let part = self.parts.get(&id).ok_or(Refused::NoOrder)?;
+        match part.is_overdue(self.date) {
+            true => self.remove(id, out),
+            false => return Err(Refused::NotNow),
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: OrderId, out: &mut Vec<Effect>) {
+        self.parts.remove(&id);
+        self.attempts.remove(&id);
+        self.misses.remove(&id);
+        out.push(Effect::Save(vec![part::change(id, None, &self.config.currency)]));
     }
 }

@@ -4,7 +4,10 @@
 
 mod world;
 
+use money::{Amount, LedgerTime, Slot};
+use payment::effect::{FinalBlock, Refused};
 use payment::payer::{Failure, Part};
+use payment::receipt::PATIENCE_S;
 use world::{BLOCK_MS, Core, Faults, PERIOD, STEP_MS, World, key};
 
 const LONG_MS: u64 = 3_600_000;
@@ -98,4 +101,36 @@ fn a_deposit_without_a_slot_is_not_made_after_its_date() {
     pay(&mut world);
     run_until(&mut world, |world| world.payer(0).is_clear());
     assert!(matches!(part(&world), Some(Part::Failed(Failure::TooLate))));
+}
+
+#[test]
+fn a_payment_that_its_mixers_kept_is_given_up_a_day_after_its_date_and_not_before() {
+    let mut world = world(true);
+    run_until(&mut world, is("ready"));
+    world.crash(2, u64::MAX / 2);
+    pay(&mut world);
+    run_until(&mut world, is("deposited"));
+    let payer = world.mixers;
+    let last = part(&world).unwrap().promises().last().unwrap().content().payout_date;
+    let Some(Core::Payer(core)) = &mut world.nodes[payer].core else { panic!("no payer") };
+    let id = *core.parts().keys().next().unwrap();
+    let mut out = Vec::new();
+    for (date, over) in [(last, false), (last + PATIENCE_S, false), (last + PATIENCE_S + 1, true)] {
+        let block = FinalBlock {
+            height: core.next_block(),
+            time: LedgerTime::from_secs(date),
+            newest: core.next_block(),
+            received: Vec::new(),
+            spent: Vec::new(),
+            balance: Amount::ZERO,
+            slot: Slot(1),
+        };
+        core.on_block(&block, &[], &mut out).unwrap();
+        assert_eq!(core.forget(id, &mut out), Err(Refused::NotNow));
+        assert_eq!(core.give_up(id, &mut out).is_ok(), over, "{date}");
+    }
+    assert!(core.parts().is_empty() && core.watched().is_empty());
+    world.perform(payer, out);
+    restart(&mut world);
+    assert!(part(&world).is_none(), "the record is gone too");
 }

@@ -86,6 +86,10 @@ pub(super) struct Forget {
     /// This one alone, also if a part of it was never paid
     #[arg(long, value_name = "NUMBER")]
     payment: Option<u64>,
+    /// Also if its mixers kept the money, a day after its last date. The proof goes with it: see `mingle
+    /// receipt export`
+    #[arg(long, requires = "payment")]
+    lost: bool,
 }
 
 pub(super) fn perform(command: &Command) -> Result<(), Error> {
@@ -267,7 +271,7 @@ async fn what_slip_is_worth(wallet: &Wallet, path: &Path, json: bool) -> Result<
 
 async fn forget(arguments: &Forget) -> Result<(), Error> {
     let wallet = Wallet::find(arguments.folder.as_deref())?;
-    let gone = payer::forget(&wallet, arguments.payment).await?;
+    let gone = payer::forget(&wallet, arguments.payment, arguments.lost).await?;
     let words = match gone.len() {
         0 => "Nothing that has ended is kept.".into(),
         1 => "One payment is forgotten.".into(),

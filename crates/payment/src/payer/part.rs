@@ -9,6 +9,7 @@ use super::check::Mistrust;
 use crate::document::{Currency, Promise, Signed, reference};
 use crate::effect::{Change, OrderId};
 use crate::onion::Layer;
+use crate::receipt::PATIENCE_S;
 use crate::ubjson::{Fields, Malformed, Value};
 
 /// What the payer planned.
@@ -157,6 +158,13 @@ impl Part {
     /// Whether it is under way and its deposit is not known to be final.
     pub fn is_unpaid(&self) -> bool {
         self.is_under_way() && !matches!(self, Self::Deposited { .. })
+    }
+
+    /// Whether its deposit is final and the last promise broken, as far as the date tells.
+    pub fn is_overdue(&self, date: u64) -> bool {
+        let Self::Deposited { promises, .. } = self else { return false };
+        let last = promises.last().map(|last| last.content().payout_date);
+        last.is_some_and(|last| date > last.saturating_add(PATIENCE_S))
     }
 
     /// The receiver, while the arrival is awaited.

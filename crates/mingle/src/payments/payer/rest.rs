@@ -38,11 +38,12 @@ pub(super) fn core_config(
 }
 
 /// Forgets payments with their parts, routes and receipts: one of them, or all that have ended or that
-/// nobody agreed to. What is under way stays.
+/// nobody agreed to. What is under way stays, but for one whose mixers broke their word and whose money
+/// the payer calls `lost`.
 ///
 /// # Errors
 /// When the records cannot be read or saved, and for one that is under way or does not exist.
-pub async fn forget(wallet: &Wallet, number: Option<u64>) -> Result<Vec<u64>, Error> {
+pub async fn forget(wallet: &Wallet, number: Option<u64>, lost: bool) -> Result<Vec<u64>, Error> {
     let mut store = wallet.store().await?;
     let mut book = Book::open(&mut store).await?;
     let currency = chain::currency(&wallet.config().ledger)?;
@@ -54,7 +55,7 @@ pub async fn forget(wallet: &Wallet, number: Option<u64>) -> Result<Vec<u64>, Er
         Some(number) if book.find(number).is_some() => vec![number],
         Some(number) => return Err(Error::Usage(format!("there is no payment {number}"))),
     };
-    forget_those(&mut store, &mut book, &wallet.config().pay, &currency, &gone).await?;
+    forget_those(&mut store, &mut book, &wallet.config().pay, &currency, &gone, lost).await?;
     store.settle().await?;
     store.close().await?;
     Ok(gone)
@@ -98,7 +99,7 @@ pub(super) async fn forget_unagreed(
 ) -> Result<(), Error> {
     let unagreed = book.payments().filter(|payment| payment.fee_most.is_none());
     let unagreed: Vec<_> = unagreed.map(|payment| payment.number).collect();
-    forget_those(store, book, settings, currency, &unagreed).await
+    forget_those(store, book, settings, currency, &unagreed, false).await
 }
 
 async fn forget_those(
@@ -107,6 +108,7 @@ async fn forget_those(
     settings: &config::Pay,
     currency: &Currency,
     numbers: &[u64],
+    lost: bool,
 ) -> Result<(), Error> {
     if numbers.is_empty() {
         return Ok(());
@@ -117,12 +119,14 @@ async fn forget_those(
         let Some(payment) = book.find(*number) else { continue };
         for part in payment.shares.iter().filter_map(|share| share.part) {
             let mut out = Vec::new();
-            match core.forget(part, &mut out) {
+            let overdue = core.parts().get(&part).is_some_and(|part| part.is_overdue(core.date()));
+            let done = match lost && overdue {
+                true => core.give_up(part, &mut out),
+                false => core.forget(part, &mut out),
+            };
+            match done {
                 Ok(()) | Err(Refused::NoOrder) => {}
-                Err(_) => {
-                    let why = format!("payment {number} is under way: `mingle pay --resume`");
-                    return Err(Error::Usage(why));
-                }
+                Err(_) => return Err(Error::Usage(under_way(*number, overdue))),
             }
             changes.extend(out.into_iter().flat_map(|effect| match effect {
                 Effect::Save(changes) => changes,
@@ -132,4 +136,15 @@ async fn forget_those(
         changes.extend(book.forget(*number));
     }
     store.save(changes).await
+}
+
+/// Why a payment is not forgotten, and what to do.
+fn under_way(number: u64, overdue: bool) -> String {
+    match overdue {
+        true => format!(
+            "money of payment {number} did not come: `mingle receipt export {number}` keeps the proof, then \
+             `--payment {number} --lost` forgets it"
+        ),
+        false => format!("payment {number} is under way: `mingle pay --resume`"),
+    }
 }
