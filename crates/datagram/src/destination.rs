@@ -13,7 +13,7 @@ use std::str::FromStr;
 use crate::outbox::Dropped;
 
 /// A host and a port.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Destination {
     /// An address, or a name that the exit resolves.
     pub host: Host,
@@ -22,7 +22,7 @@ pub struct Destination {
 }
 
 /// Who a destination is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Host {
     /// IPv4 or IPv6.
     Address(IpAddr),

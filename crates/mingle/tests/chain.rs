@@ -5,6 +5,7 @@
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use datagram::network::{Node, Role};
 use mingle::config::Config;
@@ -77,6 +78,7 @@ fn on_request_every_destination_has_a_channel_of_its_own() {
         if let Config::Entry(entry) = config {
             entry.socks.channel_per_destination = true;
             entry.socks.destinations_max = 2;
+            entry.forwards.source_idle = Duration::from_secs(6);
         }
     });
     let association = Association::open(net.ports().socks());
@@ -90,10 +92,16 @@ fn on_request_every_destination_has_a_channel_of_its_own() {
         }));
     }
     assert_ne!(ports[0], ports[1]);
-    let third = [&[0, 0, 0], &*socks_address(net.ports().raw()), b"one too many"].concat();
-    association.udp.send_to(&third, association.relay).unwrap();
+    let third = application();
+    let to = socks_address(third.local_addr().unwrap());
+    let datagram = [&[0, 0, 0], &*to, b"one too many"].concat();
+    association.udp.send_to(&datagram, association.relay).unwrap();
     let mut net = net;
     net.wait_figure("entry", "/dropped/sources_full", |count| count == 1);
+    // Quiet ones make room.
+    arrives(&third, || {
+        association.udp.send_to(&datagram, association.relay).unwrap();
+    });
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub struct Socks {
     pub class: Class,
     /// One channel per destination instead of one per association.
     pub channel_per_destination: bool,
-    /// With `channel_per_destination`: destinations of one association at one time.
+    /// With `channel_per_destination`: destinations of one association at one time; the quietest make
+    /// room for others.
     pub destinations_max: usize,
     /// TCP connections, and so associations, at one time.
     pub connections_max: usize,

@@ -123,7 +123,8 @@ const SECTIONS: &[Section] = &[
             ),
             (
                 "destinations_max",
-                "With channel_per_destination: destinations of one association at one time.",
+                "With channel_per_destination: destinations of one association at one time. The quietest \
+                 make room for others; forwards.source_idle holds for them too.",
             ),
             ("connections_max", "TCP connections, and so associations, at one time."),
             ("handshake", "How long a client may take to say what it wants."),

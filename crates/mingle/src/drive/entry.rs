@@ -7,8 +7,9 @@
 //! raw      one socket each; a channel per source and destination
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use datagram::entry::Association;
 use datagram::network::Class;
@@ -33,14 +34,16 @@ pub(crate) struct EntryRole {
     core: Entry,
     whereabouts: Whereabouts,
     doors: Vec<Door>,
-    sources: Sources,
+    sources: Sources<Key>,
     /// By number, which follows the doors'.
     relays: HashMap<u64, Relay>,
     /// The relay behind an association.
     behind: HashMap<Association, u64>,
     next: u64,
     class: Class,
-    per_destination: Option<usize>,
+    per_destination: bool,
+    destinations_max: usize,
+    quiet_max: Duration,
     notices: Notices,
     lost: LostCounts,
     buffer: Vec<u8>,
@@ -97,7 +100,9 @@ impl EntryRole {
             behind: HashMap::new(),
             next,
             class: socks.class,
-            per_destination: socks.channel_per_destination.then_some(socks.destinations_max),
+            per_destination: socks.channel_per_destination,
+            destinations_max: socks.destinations_max,
+            quiet_max: config.forwards.source_idle,
             notices: Notices::default(),
             lost: LostCounts::default(),
             buffer: vec![0; udp::DATAGRAM_MAX],
@@ -115,8 +120,9 @@ impl EntryRole {
     ) -> Result<u64, Dropped> {
         let number = self.next;
         waiter.add(&socket, number).map_err(|_| Dropped::AssociationsFull)?;
-        let channels = if self.per_destination.is_some() {
-            Channels::PerDestination { isolation, open: BTreeMap::new() }
+        let channels = if self.per_destination {
+            let open = Sources::new(self.destinations_max, self.quiet_max);
+            Channels::PerDestination { isolation, open }
         } else {
             let association = self.core.open(now, self.class, isolation)?;
             self.behind.insert(association, number);
@@ -201,14 +207,18 @@ impl EntryRole {
         relay.client = Some(from);
         let association = match &mut relay.channels {
             Channels::One(association) => *association,
-            Channels::PerDestination { isolation, open } => match open.get(&to) {
-                Some(association) => *association,
-                None if self.per_destination.is_some_and(|most| open.len() >= most) => {
-                    return Err(Lost::SourcesFull.into());
-                }
+            Channels::PerDestination { isolation, open } => match open.find(&to, now.time) {
+                Some(association) => association,
                 None => {
+                    for quiet in open.sweep(now.time) {
+                        self.behind.remove(&quiet);
+                        self.core.close(now, quiet, out);
+                    }
+                    if open.is_full() {
+                        return Err(Lost::SourcesFull.into());
+                    }
                     let association = self.core.open(now, self.class, *isolation)?;
-                    open.insert(to.clone(), association);
+                    open.insert(to.clone(), association, now.time);
                     self.behind.insert(association, number);
                     association
                 }
@@ -222,10 +232,15 @@ impl EntryRole {
         let sent = if let Some(key) = self.sources.behind(association, now.time) {
             self.doors[(key.door - OWN) as usize].socket.send_to(payload, key.from)
         } else {
-            let relay = self.behind.get(&association).and_then(|number| self.relays.get(number));
-            let Some((relay, client)) = relay.and_then(|relay| Some((relay, relay.client?))) else {
+            let number = self.behind.get(&association);
+            let relay = number.and_then(|number| self.relays.get_mut(number));
+            let known = relay.and_then(|relay| relay.client.map(|client| (relay, client)));
+            let Some((relay, client)) = known else {
                 return self.lost.add(Lost::NobodyBehind, 1);
             };
+            if let Channels::PerDestination { open, .. } = &mut relay.channels {
+                open.behind(association, now.time);
+            }
             socks::write_datagram(source, payload, &mut self.reply);
             relay.socket.send_to(&self.reply, client)
         };

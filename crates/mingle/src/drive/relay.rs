@@ -1,10 +1,11 @@
 //! The socket of one SOCKS association, and who may send to it.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use datagram::Destination;
 use datagram::entry::Association;
+
+use super::sources::Sources;
 
 /// A SOCKS association's socket.
 pub(super) struct Relay {
@@ -19,7 +20,7 @@ pub(super) struct Relay {
 /// One channel for all, or one each.
 pub(super) enum Channels {
     One(Association),
-    PerDestination { isolation: u64, open: BTreeMap<Destination, Association> },
+    PerDestination { isolation: u64, open: Sources<Destination> },
 }
 
 impl Relay {
@@ -32,7 +33,7 @@ impl Relay {
     pub(super) fn associations(self) -> Vec<Association> {
         match self.channels {
             Channels::One(association) => vec![association],
-            Channels::PerDestination { open, .. } => open.into_values().collect(),
+            Channels::PerDestination { open, .. } => open.into_associations().collect(),
         }
     }
 }

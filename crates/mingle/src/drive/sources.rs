@@ -1,7 +1,9 @@
-//! Who sends to raw and to forwards: these doors have no beginning and no end, so a source is
-//! known from its first datagram until it was quiet for a while.
+//! Who sends to raw and to forwards, and whom an association with a channel for each destination
+//! sends to: these have no beginning and no end, so one is known from its first datagram until it was
+//! quiet for a while.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,9 +22,9 @@ pub(super) struct Key {
 }
 
 /// All sources with their associations.
-pub(super) struct Sources {
-    known: HashMap<Key, Source>,
-    keys: HashMap<Association, Key>,
+pub(super) struct Sources<K> {
+    known: HashMap<K, Source>,
+    keys: HashMap<Association, K>,
     most: usize,
     idle: Duration,
     sweep_at: Time,
@@ -33,7 +35,7 @@ struct Source {
     last: Time,
 }
 
-impl Sources {
+impl<K: Clone + Eq + Hash> Sources<K> {
     pub(super) fn new(most: usize, idle: Duration) -> Self {
         let (known, keys) = (HashMap::new(), HashMap::new());
         Sources { known, keys, most, idle, sweep_at: Time::ZERO }
@@ -48,23 +50,28 @@ impl Sources {
     }
 
     /// The association of a source that is known; it counts as active.
-    pub(super) fn find(&mut self, key: &Key, now: Time) -> Option<Association> {
+    pub(super) fn find(&mut self, key: &K, now: Time) -> Option<Association> {
         let source = self.known.get_mut(key)?;
         source.last = now;
         Some(source.association)
     }
 
     /// Remembers a new source.
-    pub(super) fn insert(&mut self, key: Key, association: Association, now: Time) {
-        self.known.insert(key, Source { association, last: now });
+    pub(super) fn insert(&mut self, key: K, association: Association, now: Time) {
+        self.known.insert(key.clone(), Source { association, last: now });
         self.keys.insert(association, key);
     }
 
     /// The source behind an association, which counts as active.
-    pub(super) fn behind(&mut self, association: Association, now: Time) -> Option<Key> {
-        let key = *self.keys.get(&association)?;
-        self.known.get_mut(&key)?.last = now;
+    pub(super) fn behind(&mut self, association: Association, now: Time) -> Option<&K> {
+        let key = self.keys.get(&association)?;
+        self.known.get_mut(key)?.last = now;
         Some(key)
+    }
+
+    /// All associations.
+    pub(super) fn into_associations(self) -> impl Iterator<Item = Association> {
+        self.keys.into_keys()
     }
 
     /// Forgets the sources that were quiet; their associations are to be closed. Looks only once a
