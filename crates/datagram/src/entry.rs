@@ -29,6 +29,7 @@ use crate::fragment::{self, Joined, Joiner, Room};
 use crate::lane::{self, WINDOWS};
 use crate::limits::Limits;
 use crate::link::Pointer;
+use crate::machine::Machine;
 use crate::message::{Message, Refusal};
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network};
@@ -229,21 +230,6 @@ impl Entry {
         Ok(entry)
     }
 
-    /// Takes up a changed network list.
-    ///
-    /// # Errors
-    /// A list that is not sound, has no chain, or differs in what only a new start can change.
-    pub fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
-        network.check()?;
-        if network.depth() == 0 || network.exits().next().is_none() {
-            return Err(Error::NoChain);
-        }
-        self.neighbours.renew(network)?;
-        self.choose_first_mixes(now);
-        self.hear(now, out);
-        Ok(())
-    }
-
     /// The machine has another address. Whatever is open came from the old one; if it went on from
     /// the new one, an observer would know both for one user's. So links and channels are left
     /// without a word, and begun afresh.
@@ -393,12 +379,10 @@ impl Entry {
         }
         self.tick(now, out);
     }
+}
 
-    /// Takes in a datagram from the network.
-    ///
-    /// # Errors
-    /// Why it was dropped; it is counted here already.
-    pub fn receive(
+impl Machine for Entry {
+    fn receive(
         &mut self,
         now: Now,
         from: SocketAddr,
@@ -418,6 +402,54 @@ impl Entry {
         received.inspect_err(|dropped| self.figures.drop(*dropped))
     }
 
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
+        if now.time >= self.sweep_at {
+            self.sweep(now, out);
+            self.sweep_at = now.time + SWEEP_EVERY;
+        }
+        if self.begin_at.is_some_and(|at| at <= now.time) {
+            self.begin_wanted(now, out);
+        }
+        self.neighbours.tick(now, &mut self.chance, &mut self.figures, out);
+        self.hear(now, out);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        [Some(self.sweep_at), Some(self.neighbours.wake_at()), self.begin_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
+        network.check()?;
+        if network.depth() == 0 || network.exits().next().is_none() {
+            return Err(Error::NoChain);
+        }
+        self.neighbours.renew(network)?;
+        self.choose_first_mixes(now);
+        self.hear(now, out);
+        Ok(())
+    }
+
+    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
+        let channels: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
+        for channel in channels {
+            self.close_channel(now, channel);
+        }
+        self.neighbours.shutdown(now, &mut self.chance, out);
+    }
+
+    fn feed(&mut self, fresh: &[u8; 32]) {
+        self.chance.feed(fresh);
+    }
+
+    fn figures(&self) -> &Figures {
+        &self.figures
+    }
+}
+
+impl Entry {
     fn receive_cell(
         &mut self,
         now: Now,
@@ -458,49 +490,9 @@ impl Entry {
         }
     }
 
-    /// Does what is due. To be called after each batch of inputs and at `wake_at`.
-    pub fn tick(&mut self, now: Now, out: &mut Outbox) {
-        if now.time >= self.sweep_at {
-            self.sweep(now, out);
-            self.sweep_at = now.time + SWEEP_EVERY;
-        }
-        if self.begin_at.is_some_and(|at| at <= now.time) {
-            self.begin_wanted(now, out);
-        }
-        self.neighbours.tick(now, &mut self.chance, &mut self.figures, out);
-        self.hear(now, out);
-    }
-
-    /// When `tick` is wanted next; a time in the past means at once.
-    pub fn wake_at(&self) -> Option<Time> {
-        [Some(self.sweep_at), Some(self.neighbours.wake_at()), self.begin_at]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Closes all channels and says goodbye to the neighbours.
-    pub fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        let channels: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
-        for channel in channels {
-            self.close_channel(now, channel);
-        }
-        self.neighbours.shutdown(now, &mut self.chance, out);
-    }
-
-    /// Stirs fresh randomness in; the shell does so once a minute.
-    pub fn feed(&mut self, fresh: &[u8; 32]) {
-        self.chance.feed(fresh);
-    }
-
     /// The network list that the entry goes by.
     pub fn network(&self) -> &Network {
         &self.neighbours.network
-    }
-
-    /// What the entry has counted.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
     }
 
     /// A hop said its last word on a channel.

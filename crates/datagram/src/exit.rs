@@ -30,6 +30,7 @@ use crate::keyring::Keyring;
 use crate::lane::{self, WINDOWS};
 use crate::limits::Limits;
 use crate::link::Pointer;
+use crate::machine::Machine;
 use crate::message::Refusal;
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network, Role};
@@ -167,29 +168,10 @@ impl Exit {
             sweep_at: now.time + SWEEP_EVERY,
         })
     }
+}
 
-    /// Takes up a changed network list.
-    ///
-    /// # Errors
-    /// A list that is not sound, does not have this node in its role, or differs in what only a
-    /// new start can change.
-    pub fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
-        network.check()?;
-        let me = self.neighbours.keyring().expect("a node has one").identity();
-        match network.node(&me).ok_or(Error::NotListed)?.role {
-            Role::Exit => {}
-            Role::Mix(_) => return Err(Error::NotListed),
-        }
-        self.neighbours.renew(network)?;
-        self.hear(now, out);
-        Ok(())
-    }
-
-    /// Takes in a datagram from the network.
-    ///
-    /// # Errors
-    /// Why it was dropped; it is counted here already.
-    pub fn receive(
+impl Machine for Exit {
+    fn receive(
         &mut self,
         now: Now,
         from: SocketAddr,
@@ -209,6 +191,57 @@ impl Exit {
         received.inspect_err(|dropped| self.figures.drop(*dropped))
     }
 
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
+        let unused =
+            |id| self.channels.get(id).is_some_and(|channel: &Channel| channel.last.is_none());
+        for (id, message) in self.repeats.due(now.time, unused) {
+            if let Some(channel) = self.channels.get(id) {
+                self.neighbours.say(now, channel.back.0, &message);
+            }
+        }
+        if now.time >= self.sweep_at {
+            self.sweep(now, out);
+            self.sweep_at = now.time + SWEEP_EVERY;
+        }
+        self.neighbours.tick(now, &mut self.chance, &mut self.figures, out);
+        self.hear(now, out);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let others = [self.sweep_at, self.neighbours.wake_at()].into_iter();
+        others.chain(self.repeats.wake_at()).min()
+    }
+
+    fn renew(&mut self, now: Now, network: Network, out: &mut Outbox) -> Result<(), Error> {
+        network.check()?;
+        let me = self.neighbours.keyring().expect("a node has one").identity();
+        match network.node(&me).ok_or(Error::NotListed)?.role {
+            Role::Exit => {}
+            Role::Mix(_) => return Err(Error::NotListed),
+        }
+        self.neighbours.renew(network)?;
+        self.hear(now, out);
+        Ok(())
+    }
+
+    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
+        let flows: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
+        for flow in flows {
+            self.end(now, Flow(flow), Some(Refusal::ShuttingDown), out);
+        }
+        self.neighbours.shutdown(now, &mut self.chance, out);
+    }
+
+    fn feed(&mut self, fresh: &[u8; 32]) {
+        self.chance.feed(fresh);
+    }
+
+    fn figures(&self) -> &Figures {
+        &self.figures
+    }
+}
+
+impl Exit {
     fn receive_cell(
         &mut self,
         now: Now,
@@ -365,48 +398,6 @@ impl Exit {
     pub fn no_socket(&mut self, now: Now, flow: Flow, out: &mut Outbox) {
         self.figures.drop(Dropped::SocketsFull);
         self.end(now, flow, Some(Refusal::NoSocket), out);
-    }
-
-    /// Does what is due. To be called after each batch of `receive` and at `wake_at`.
-    pub fn tick(&mut self, now: Now, out: &mut Outbox) {
-        let unused =
-            |id| self.channels.get(id).is_some_and(|channel: &Channel| channel.last.is_none());
-        for (id, message) in self.repeats.due(now.time, unused) {
-            if let Some(channel) = self.channels.get(id) {
-                self.neighbours.say(now, channel.back.0, &message);
-            }
-        }
-        if now.time >= self.sweep_at {
-            self.sweep(now, out);
-            self.sweep_at = now.time + SWEEP_EVERY;
-        }
-        self.neighbours.tick(now, &mut self.chance, &mut self.figures, out);
-        self.hear(now, out);
-    }
-
-    /// When `tick` is wanted next; a time in the past means at once.
-    pub fn wake_at(&self) -> Option<Time> {
-        let others = [self.sweep_at, self.neighbours.wake_at()].into_iter();
-        others.chain(self.repeats.wake_at()).min()
-    }
-
-    /// Tells clients and neighbours, and ends all channels.
-    pub fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        let flows: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
-        for flow in flows {
-            self.end(now, Flow(flow), Some(Refusal::ShuttingDown), out);
-        }
-        self.neighbours.shutdown(now, &mut self.chance, out);
-    }
-
-    /// Stirs fresh randomness in; the shell does so once a minute.
-    pub fn feed(&mut self, fresh: &[u8; 32]) {
-        self.chance.feed(fresh);
-    }
-
-    /// What the exit has counted.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
     }
 
     // ---- what neighbours say

@@ -28,6 +28,7 @@ use crate::keyring::Keyring;
 use crate::lane::{Direction, Lane, Parting, What};
 use crate::limits::Limits;
 use crate::link::Pointer;
+use crate::machine::Machine;
 use crate::message::Refusal;
 use crate::neighbours::{Neighbours, News, Received};
 use crate::network::{Class, Error, Network, Role};
@@ -142,34 +143,10 @@ impl Mix {
         mix.reach_out(now);
         Ok(mix)
     }
+}
 
-    /// Takes up a changed network list.
-    ///
-    /// # Errors
-    /// A list that is not sound, does not have this node in its role, or differs in what only a
-    /// new start can change.
-    pub fn renew(&mut self, now: Now, network: Network) -> Result<(), Error> {
-        network.check()?;
-        let me = self.neighbours.keyring().expect("a node has one").identity();
-        match network.node(&me).ok_or(Error::NotListed)?.role {
-            Role::Mix(tier) if tier.get() == self.tier => {}
-            _ => return Err(Error::NotListed),
-        }
-        self.neighbours.renew(network)?;
-        self.reach_out(now);
-        // Of a node that left nothing more will be heard.
-        for set_up in std::mem::take(&mut self.unlinked).into_values().flatten() {
-            self.ask(now, set_up);
-        }
-        self.hear(now);
-        Ok(())
-    }
-
-    /// Takes in a datagram from the network.
-    ///
-    /// # Errors
-    /// Why it was dropped; it is counted here already.
-    pub fn receive(
+impl Machine for Mix {
+    fn receive(
         &mut self,
         now: Now,
         from: SocketAddr,
@@ -191,29 +168,7 @@ impl Mix {
         received.inspect_err(|dropped| self.figures.drop(*dropped))
     }
 
-    fn receive_cell(
-        &mut self,
-        now: Now,
-        pointer: Pointer,
-        class: Class,
-        sequence: u32,
-        cell: &mut [u8],
-    ) -> Result<(), Dropped> {
-        let lane = &mut self.lanes[class.index()][pointer.direction as usize];
-        lane.accept(now, pointer.half, sequence, cell, &mut self.chance)?;
-        self.figures.cells_in[class.index()] += 1;
-        if pointer.direction == Direction::Backward
-            && sequence == LAST_SEQUENCE
-            && let Some(channel) = self.channel_of(pointer)
-        {
-            // Some hop behind has said its last word; this was it.
-            self.remove(channel);
-        }
-        Ok(())
-    }
-
-    /// Does what is due. To be called after each batch of `receive` and at `wake_at`.
-    pub fn tick(&mut self, now: Now, out: &mut Outbox) {
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
         for class in Class::ALL {
             for direction in Direction::ALL {
                 self.release(now, class, direction, out);
@@ -233,15 +188,30 @@ impl Mix {
         self.hear(now);
     }
 
-    /// When `tick` is wanted next; a time in the past means at once.
-    pub fn wake_at(&self) -> Option<Time> {
+    fn wake_at(&self) -> Option<Time> {
         let lanes = self.lanes.iter().flatten().filter_map(Lane::wake_at);
         let others = [self.sweep_at, self.neighbours.wake_at()];
         lanes.chain(self.set_ups.wake_at()).chain(self.repeats.wake_at()).chain(others).min()
     }
 
-    /// Lets everything go that waits, tells clients and neighbours, and ends all channels.
-    pub fn shutdown(&mut self, now: Now, out: &mut Outbox) {
+    fn renew(&mut self, now: Now, network: Network, _: &mut Outbox) -> Result<(), Error> {
+        network.check()?;
+        let me = self.neighbours.keyring().expect("a node has one").identity();
+        match network.node(&me).ok_or(Error::NotListed)?.role {
+            Role::Mix(tier) if tier.get() == self.tier => {}
+            _ => return Err(Error::NotListed),
+        }
+        self.neighbours.renew(network)?;
+        self.reach_out(now);
+        // Of a node that left nothing more will be heard.
+        for set_up in std::mem::take(&mut self.unlinked).into_values().flatten() {
+            self.ask(now, set_up);
+        }
+        self.hear(now);
+        Ok(())
+    }
+
+    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
         let channels: Vec<Id> = self.channels.iter().map(|(id, _)| id).collect();
         for channel in channels {
             self.end(now, channel, Some(Refusal::ShuttingDown));
@@ -257,14 +227,35 @@ impl Mix {
         self.neighbours.shutdown(now, &mut self.chance, out);
     }
 
-    /// Stirs fresh randomness in; the shell does so once a minute.
-    pub fn feed(&mut self, fresh: &[u8; 32]) {
+    fn feed(&mut self, fresh: &[u8; 32]) {
         self.chance.feed(fresh);
     }
 
-    /// What the mix has counted.
-    pub fn figures(&self) -> &Figures {
+    fn figures(&self) -> &Figures {
         &self.figures
+    }
+}
+
+impl Mix {
+    fn receive_cell(
+        &mut self,
+        now: Now,
+        pointer: Pointer,
+        class: Class,
+        sequence: u32,
+        cell: &mut [u8],
+    ) -> Result<(), Dropped> {
+        let lane = &mut self.lanes[class.index()][pointer.direction as usize];
+        lane.accept(now, pointer.half, sequence, cell, &mut self.chance)?;
+        self.figures.cells_in[class.index()] += 1;
+        if pointer.direction == Direction::Backward
+            && sequence == LAST_SEQUENCE
+            && let Some(channel) = self.channel_of(pointer)
+        {
+            // Some hop behind has said its last word; this was it.
+            self.remove(channel);
+        }
+        Ok(())
     }
 
     // ---- cells leave

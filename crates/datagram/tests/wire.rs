@@ -55,12 +55,7 @@ fn life(mixes: usize) -> World {
     world.run(SECOND);
     for at in world.nodes.keys().copied().collect::<Vec<_>>() {
         let (now, mut out) = (world.now, Outbox::new());
-        match world.nodes.get_mut(&at) {
-            Some(Core::Entry(entry)) => entry.shutdown(now, &mut out),
-            Some(Core::Mix(mix)) => mix.shutdown(now, &mut out),
-            Some(Core::Exit(exit)) => exit.shutdown(now, &mut out),
-            None => {}
-        }
+        world.nodes.get_mut(&at).expect("listed above").shutdown(now, &mut out);
         for effect in out.effects() {
             let Effect::Send { to, segment, bytes } = effect else { continue };
             for bytes in out.bytes(bytes).chunks(*segment) {

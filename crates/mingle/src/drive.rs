@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datagram::outbox::{Effect, Outbox};
-use datagram::{Figures, Network};
+use datagram::{Machine, Network};
 use mixing::time::{Now, Time};
 
 use crate::Error;
@@ -38,9 +38,13 @@ use wait::{Ready, Waiter};
 pub(crate) trait Role: Send {
     /// What other threads ask of it.
     type Command: Send;
+    /// An entry, a mix or an exit.
+    type Core: Machine;
 
-    /// A cell came over a link.
-    fn receive(&mut self, now: Now, from: std::net::SocketAddr, cell: &mut [u8], out: &mut Outbox);
+    /// The core.
+    fn core(&self) -> &Self::Core;
+    /// The core, to be driven.
+    fn core_mut(&mut self) -> &mut Self::Core;
     /// A socket of the role's own can be read; at most `share` datagrams now.
     fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox);
     /// Another thread asks for something.
@@ -49,18 +53,8 @@ pub(crate) trait Role: Send {
     fn perform(&mut self, now: Now, effect: &Effect, out: &Outbox, waiter: &Waiter);
     /// Tells the core what performing its effects brought up.
     fn settle(&mut self, now: Now, out: &mut Outbox);
-    /// Lets the core do what is due.
-    fn tick(&mut self, now: Now, out: &mut Outbox);
-    /// When the core next wants to be asked.
-    fn wake_at(&self) -> Option<Time>;
-    /// Fresh randomness.
-    fn feed(&mut self, fresh: &[u8; 32]);
-    /// The network list changed.
-    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), datagram::Error>;
-    /// The end.
-    fn shutdown(&mut self, now: Now, out: &mut Outbox);
-    /// What the core counted.
-    fn figures(&self) -> &Figures;
+    /// Does what the role's own sockets need now and then.
+    fn upkeep(&mut self, now: Now, out: &mut Outbox);
     /// What the role's sockets lost.
     fn lost(&self) -> &LostCounts;
     /// How many sockets and sources the role has.
@@ -155,14 +149,14 @@ impl<R: Role> Drive<R> {
         }
         self.published.set_ready(false);
         let now = self.clock.now();
-        self.role.shutdown(now, &mut self.out);
+        self.role.core_mut().shutdown(now, &mut self.out);
         self.perform(now);
         self.publish();
     }
 
     fn turn(&mut self, ready: &mut Ready) {
         let due = self.figures_at.min(self.feed_at);
-        let due = self.role.wake_at().map_or(due, |wake| wake.min(due));
+        let due = self.role.core().wake_at().map_or(due, |wake| wake.min(due));
         self.waiter.wait(Some(due - self.clock.now().time), ready);
 
         let now = self.clock.now();
@@ -182,14 +176,14 @@ impl<R: Role> Drive<R> {
             self.role.command(now, command, &self.waiter, &mut self.out);
         }
         self.finish(now);
-        self.published.set_known(self.role.figures().nodes_known);
+        self.published.set_known(self.role.core().figures().nodes_known);
         self.keep_time(now);
     }
 
     /// Takes up a changed list, or says why not and goes on with the one it has.
     fn renew(&mut self, now: Now, list: Network) {
         let nodes = list.nodes.len();
-        match self.role.renew(now, list, &mut self.out) {
+        match self.role.core_mut().renew(now, list, &mut self.out) {
             Ok(()) => {
                 self.published.set_listed(nodes);
                 log::info(format_args!("the network list changed: {nodes} nodes now"));
@@ -205,7 +199,10 @@ impl<R: Role> Drive<R> {
         match links.sockets.get(number as usize) {
             Some(Some(socket)) => {
                 if socket.receive(inbox) {
-                    inbox.each(|from, cell| role.receive(now, from, cell, out));
+                    // The core counts what it drops.
+                    inbox.each(|from, cell| {
+                        let _ = role.core_mut().receive(now, from, cell, out);
+                    });
                 }
             }
             _ => role.readable(now, number, share, out),
@@ -214,7 +211,8 @@ impl<R: Role> Drive<R> {
 
     /// Lets the core tick and performs all that came of the batch.
     fn finish(&mut self, now: Now) {
-        self.role.tick(now, &mut self.out);
+        self.role.upkeep(now, &mut self.out);
+        self.role.core_mut().tick(now, &mut self.out);
         self.perform(now);
     }
 
@@ -239,7 +237,7 @@ impl<R: Role> Drive<R> {
             self.feed_at = now.time + FEED_EVERY;
             // A system out of randomness is no reason to end: the generator stays sound without.
             if let Ok(fresh) = key::random() {
-                self.role.feed(&fresh);
+                self.role.core_mut().feed(&fresh);
             }
         }
         if now.time >= self.figures_at {
@@ -251,7 +249,7 @@ impl<R: Role> Drive<R> {
 
     /// Says when the number of nodes that answer changed, as seldom as the figures do.
     fn say_nodes(&mut self) {
-        let figures = self.role.figures();
+        let figures = self.role.core().figures();
         let nodes = (figures.nodes_known, figures.nodes_linked);
         if nodes != self.said {
             self.said = nodes;
@@ -266,7 +264,7 @@ impl<R: Role> Drive<R> {
         let links = self.links.sockets.iter().flatten();
         lost.add(Lost::LinkBufferFull, links.map(LinkSocket::overflowed).sum());
         let date = self.clock.now().date;
-        self.published.set(date, self.role.figures().clone(), lost, self.role.sizes());
+        self.published.set(date, self.role.core().figures().clone(), lost, self.role.sizes());
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use datagram::{
     Association, ClassSettings, Destination, Dropped, Effect, Entry, Exit, Figures, Flow, Limits,
-    Mix, Network, Node as Entered, Outbox, Policy, Question, Role, Tier,
+    Machine, Mix, Network, Node as Entered, Outbox, Policy, Question, Role, Tier,
 };
 use mixing::envelope::EnvelopePublic;
 use mixing::keys::Identity;
@@ -49,6 +50,28 @@ pub(crate) enum Core {
     Mix(Box<Mix>),
     Exit(Box<Exit>),
     Entry(Box<Entry>),
+}
+
+impl Deref for Core {
+    type Target = dyn Machine;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Core::Entry(entry) => &**entry,
+            Core::Mix(mix) => &**mix,
+            Core::Exit(exit) => &**exit,
+        }
+    }
+}
+
+impl DerefMut for Core {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Core::Entry(entry) => &mut **entry,
+            Core::Mix(mix) => &mut **mix,
+            Core::Exit(exit) => &mut **exit,
+        }
+    }
 }
 
 /// A datagram that a core wanted sent outside.
@@ -101,11 +124,7 @@ impl Node {
     }
 
     pub(crate) fn figures(&self) -> &Figures {
-        match &self.core {
-            Core::Mix(mix) => mix.figures(),
-            Core::Exit(exit) => exit.figures(),
-            Core::Entry(entry) => entry.figures(),
-        }
+        self.core.figures()
     }
 
     /// All that it counted as dropped.
@@ -116,12 +135,7 @@ impl Node {
     /// Gives it a datagram from the network. What is refused is counted once.
     pub(crate) fn give(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(), Dropped> {
         let mut bytes = bytes.to_vec();
-        let (now, out) = (self.now, &mut self.out);
-        let given = match &mut self.core {
-            Core::Mix(mix) => mix.receive(now, from, &mut bytes, out),
-            Core::Exit(exit) => exit.receive(now, from, &mut bytes, out),
-            Core::Entry(entry) => entry.receive(now, from, &mut bytes, out),
-        };
+        let given = self.core.receive(self.now, from, &mut bytes, &mut self.out);
         self.perform();
         self.refused += u64::from(given.is_err());
         given
@@ -146,21 +160,8 @@ impl Node {
         self.perform();
     }
 
-    fn wake_at(&self) -> Option<Time> {
-        match &self.core {
-            Core::Mix(mix) => mix.wake_at(),
-            Core::Exit(exit) => exit.wake_at(),
-            Core::Entry(entry) => entry.wake_at(),
-        }
-    }
-
     fn tick(&mut self) {
-        let (now, out) = (self.now, &mut self.out);
-        match &mut self.core {
-            Core::Mix(mix) => mix.tick(now, out),
-            Core::Exit(exit) => exit.tick(now, out),
-            Core::Entry(entry) => entry.tick(now, out),
-        }
+        self.core.tick(self.now, &mut self.out);
         self.perform();
     }
 
@@ -169,7 +170,7 @@ impl Node {
         let end = self.now.time + duration;
         self.tick();
         let mut at_once = 0;
-        while let Some(wake) = self.wake_at().filter(|wake| *wake <= end) {
+        while let Some(wake) = self.core.wake_at().filter(|wake| *wake <= end) {
             at_once = if wake > self.now.time { 0 } else { at_once + 1 };
             assert!(at_once < 10, "a core that was woken has something to do");
             self.set_time(wake.max(self.now.time));
@@ -184,12 +185,7 @@ impl Node {
 
     /// Ends it, and keeps its last wishes.
     pub(crate) fn shutdown(&mut self) {
-        let (now, out) = (self.now, &mut self.out);
-        match &mut self.core {
-            Core::Mix(mix) => mix.shutdown(now, out),
-            Core::Exit(exit) => exit.shutdown(now, out),
-            Core::Entry(entry) => entry.shutdown(now, out),
-        }
+        self.core.shutdown(self.now, &mut self.out);
         self.perform();
     }
 

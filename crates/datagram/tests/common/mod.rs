@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use datagram::*;
@@ -18,6 +19,28 @@ pub enum Core {
     Entry(Box<Entry>),
     Mix(Box<Mix>),
     Exit(Box<Exit>),
+}
+
+impl Deref for Core {
+    type Target = dyn Machine;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Core::Entry(entry) => &**entry,
+            Core::Mix(mix) => &**mix,
+            Core::Exit(exit) => &**exit,
+        }
+    }
+}
+
+impl DerefMut for Core {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Core::Entry(entry) => &mut **entry,
+            Core::Mix(mix) => &mut **mix,
+            Core::Exit(exit) => &mut **exit,
+        }
+    }
 }
 
 /// A datagram on the wire.
@@ -189,12 +212,7 @@ impl World {
     }
 
     pub fn figures(&self, at: SocketAddr) -> &Figures {
-        match self.nodes.get(&at) {
-            Some(Core::Entry(entry)) => entry.figures(),
-            Some(Core::Mix(mix)) => mix.figures(),
-            Some(Core::Exit(exit)) => exit.figures(),
-            None => panic!("no node at {at}"),
-        }
+        self.nodes.get(&at).unwrap_or_else(|| panic!("no node at {at}")).figures()
     }
 
     pub fn dropped(&self, at: SocketAddr, reason: Dropped) -> u64 {
@@ -229,12 +247,8 @@ impl World {
     pub fn give(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Result<(), Dropped> {
         let (now, mut out) = (self.now_at(to), std::mem::take(&mut self.out));
         let mut bytes = bytes.to_vec();
-        let given = match self.nodes.get_mut(&to) {
-            Some(Core::Entry(entry)) => entry.receive(now, from, &mut bytes, &mut out),
-            Some(Core::Mix(mix)) => mix.receive(now, from, &mut bytes, &mut out),
-            Some(Core::Exit(exit)) => exit.receive(now, from, &mut bytes, &mut out),
-            None => Ok(()),
-        };
+        let core = self.nodes.get_mut(&to);
+        let given = core.map_or(Ok(()), |core| core.receive(now, from, &mut bytes, &mut out));
         self.perform(to, &mut out);
         self.out = out;
         given
@@ -259,11 +273,7 @@ impl World {
     /// Tells a node to stop, performs its last wishes and takes it away.
     pub fn shutdown(&mut self, at: SocketAddr) {
         let (now, mut out) = (self.now_at(at), std::mem::take(&mut self.out));
-        match self.nodes.get_mut(&at).expect("a node of this world") {
-            Core::Entry(entry) => entry.shutdown(now, &mut out),
-            Core::Mix(mix) => mix.shutdown(now, &mut out),
-            Core::Exit(exit) => exit.shutdown(now, &mut out),
-        }
+        self.nodes.get_mut(&at).expect("a node of this world").shutdown(now, &mut out);
         self.perform(at, &mut out);
         self.out = out;
         self.nodes.remove(&at);
@@ -273,11 +283,8 @@ impl World {
     pub fn renew(&mut self, network: &Network) -> Result<(), Error> {
         for at in self.nodes.keys().copied().collect::<Vec<_>>() {
             let (now, mut out) = (self.now, std::mem::take(&mut self.out));
-            let renewed = match self.nodes.get_mut(&at).expect("listed above") {
-                Core::Entry(entry) => entry.renew(now, network.clone(), &mut out),
-                Core::Mix(mix) => mix.renew(now, network.clone()),
-                Core::Exit(exit) => exit.renew(now, network.clone(), &mut out),
-            };
+            let core = self.nodes.get_mut(&at).expect("listed above");
+            let renewed = core.renew(now, network.clone(), &mut out);
             self.perform(at, &mut out);
             self.out = out;
             renewed?;
@@ -335,12 +342,8 @@ impl World {
                     let _ = self.give(packet.from, packet.to, &packet.bytes);
                 }
             }
-            let wake = |core: &Core| match core {
-                Core::Entry(entry) => entry.wake_at(),
-                Core::Mix(mix) => mix.wake_at(),
-                Core::Exit(exit) => exit.wake_at(),
-            };
-            let next = self.nodes.values().filter_map(wake).min().unwrap_or(end);
+            let wakes = self.nodes.values().filter_map(|core| core.wake_at());
+            let next = wakes.min().unwrap_or(end);
             if next > end {
                 self.set_time(end);
                 return;
@@ -348,11 +351,7 @@ impl World {
             self.set_time(next);
             for at in self.nodes.keys().copied().collect::<Vec<_>>() {
                 let (now, mut out) = (self.now_at(at), std::mem::take(&mut self.out));
-                match self.nodes.get_mut(&at).expect("listed above") {
-                    Core::Entry(entry) => entry.tick(now, &mut out),
-                    Core::Mix(mix) => mix.tick(now, &mut out),
-                    Core::Exit(exit) => exit.tick(now, &mut out),
-                }
+                self.nodes.get_mut(&at).expect("listed above").tick(now, &mut out);
                 self.perform(at, &mut out);
                 self.out = out;
             }

@@ -11,11 +11,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use datagram::Entry;
 use datagram::entry::Association;
 use datagram::network::Class;
 use datagram::outbox::{Dropped, Effect, Outbox};
-use datagram::{Entry, Error, Figures, Network};
-use mixing::time::{Now, Time};
+use mixing::time::Now;
 use tokio::sync::oneshot;
 
 use super::notices::Notices;
@@ -253,10 +253,14 @@ impl EntryRole {
 
 impl Role for EntryRole {
     type Command = EntryCommand;
+    type Core = Entry;
 
-    fn receive(&mut self, now: Now, from: SocketAddr, cell: &mut [u8], out: &mut Outbox) {
-        // The core counted why.
-        let _ = self.core.receive(now, from, cell, out);
+    fn core(&self) -> &Entry {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut Entry {
+        &mut self.core
     }
 
     fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
@@ -291,7 +295,7 @@ impl Role for EntryRole {
 
     fn settle(&mut self, _: Now, _: &mut Outbox) {}
 
-    fn tick(&mut self, now: Now, out: &mut Outbox) {
+    fn upkeep(&mut self, now: Now, out: &mut Outbox) {
         for association in self.sources.sweep(now.time) {
             self.core.close(now, association, out);
         }
@@ -299,27 +303,6 @@ impl Role for EntryRole {
             log::info("this machine has another address: links and channels begin afresh");
             self.core.moved(now, out);
         }
-        self.core.tick(now, out);
-    }
-
-    fn wake_at(&self) -> Option<Time> {
-        self.core.wake_at()
-    }
-
-    fn feed(&mut self, fresh: &[u8; 32]) {
-        self.core.feed(fresh);
-    }
-
-    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), Error> {
-        self.core.renew(now, list, out)
-    }
-
-    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        self.core.shutdown(now, out);
-    }
-
-    fn figures(&self) -> &Figures {
-        self.core.figures()
     }
 
     fn lost(&self) -> &LostCounts {

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use datagram::Exit;
 use datagram::exit::{Flow, Question};
 use datagram::outbox::{Effect, Outbox};
 use datagram::policy::Policy;
-use datagram::{Error, Exit, Figures, Network};
-use mixing::time::{Now, Time};
+use mixing::time::Now;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
@@ -108,10 +108,14 @@ impl ExitRole {
 
 impl Role for ExitRole {
     type Command = ExitCommand;
+    type Core = Exit;
 
-    fn receive(&mut self, now: Now, from: SocketAddr, cell: &mut [u8], out: &mut Outbox) {
-        // The core counted why.
-        let _ = self.core.receive(now, from, cell, out);
+    fn core(&self) -> &Exit {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut Exit {
+        &mut self.core
     }
 
     fn readable(&mut self, now: Now, number: u64, share: usize, out: &mut Outbox) {
@@ -156,29 +160,7 @@ impl Role for ExitRole {
         }
     }
 
-    fn tick(&mut self, now: Now, out: &mut Outbox) {
-        self.core.tick(now, out);
-    }
-
-    fn wake_at(&self) -> Option<Time> {
-        self.core.wake_at()
-    }
-
-    fn feed(&mut self, fresh: &[u8; 32]) {
-        self.core.feed(fresh);
-    }
-
-    fn renew(&mut self, now: Now, list: Network, out: &mut Outbox) -> Result<(), Error> {
-        self.core.renew(now, list, out)
-    }
-
-    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        self.core.shutdown(now, out);
-    }
-
-    fn figures(&self) -> &Figures {
-        self.core.figures()
-    }
+    fn upkeep(&mut self, _: Now, _: &mut Outbox) {}
 
     fn lost(&self) -> &LostCounts {
         &self.lost

@@ -1,10 +1,8 @@
 //! A mix: it has no sockets but its links.
 
-use std::net::SocketAddr;
-
+use datagram::Mix;
 use datagram::outbox::{Effect, Outbox};
-use datagram::{Error, Figures, Mix, Network};
-use mixing::time::{Now, Time};
+use mixing::time::Now;
 
 use super::Role;
 use super::wait::Waiter;
@@ -27,10 +25,14 @@ pub(crate) enum Never {}
 
 impl Role for MixRole {
     type Command = Never;
+    type Core = Mix;
 
-    fn receive(&mut self, now: Now, from: SocketAddr, cell: &mut [u8], out: &mut Outbox) {
-        // The core counted why.
-        let _ = self.core.receive(now, from, cell, out);
+    fn core(&self) -> &Mix {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut Mix {
+        &mut self.core
     }
 
     fn readable(&mut self, _: Now, _: u64, _: usize, _: &mut Outbox) {}
@@ -43,29 +45,7 @@ impl Role for MixRole {
 
     fn settle(&mut self, _: Now, _: &mut Outbox) {}
 
-    fn tick(&mut self, now: Now, out: &mut Outbox) {
-        self.core.tick(now, out);
-    }
-
-    fn wake_at(&self) -> Option<Time> {
-        self.core.wake_at()
-    }
-
-    fn feed(&mut self, fresh: &[u8; 32]) {
-        self.core.feed(fresh);
-    }
-
-    fn renew(&mut self, now: Now, list: Network, _: &mut Outbox) -> Result<(), Error> {
-        self.core.renew(now, list)
-    }
-
-    fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        self.core.shutdown(now, out);
-    }
-
-    fn figures(&self) -> &Figures {
-        self.core.figures()
-    }
+    fn upkeep(&mut self, _: Now, _: &mut Outbox) {}
 
     fn lost(&self) -> &LostCounts {
         &self.lost

@@ -5,9 +5,10 @@
 //! the [`Plan`](crate::chain::plan::Plan).
 
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
-use datagram::{Dropped, Entry, Exit, Figures, Mix, Outbox};
-use mixing::{Now, Time};
+use datagram::{Entry, Exit, Machine, Mix};
+use mixing::Time;
 
 use crate::clock::Clock;
 
@@ -42,70 +43,29 @@ pub enum Core {
     Exit(Box<Exit>),
 }
 
+impl Deref for Core {
+    type Target = dyn Machine;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Core::Entry(entry) => &**entry,
+            Core::Mix(mix) => &**mix,
+            Core::Exit(exit) => &**exit,
+        }
+    }
+}
+
+impl DerefMut for Core {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Core::Entry(entry) => &mut **entry,
+            Core::Mix(mix) => &mut **mix,
+            Core::Exit(exit) => &mut **exit,
+        }
+    }
+}
+
 impl Core {
-    /// Gives it a datagram.
-    ///
-    /// # Errors
-    /// Why the core dropped it.
-    pub fn receive(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        bytes: &mut [u8],
-        out: &mut Outbox,
-    ) -> Result<(), Dropped> {
-        match self {
-            Core::Entry(entry) => entry.receive(now, from, bytes, out),
-            Core::Mix(mix) => mix.receive(now, from, bytes, out),
-            Core::Exit(exit) => exit.receive(now, from, bytes, out),
-        }
-    }
-
-    /// Lets it do what is due.
-    pub fn tick(&mut self, now: Now, out: &mut Outbox) {
-        match self {
-            Core::Entry(entry) => entry.tick(now, out),
-            Core::Mix(mix) => mix.tick(now, out),
-            Core::Exit(exit) => exit.tick(now, out),
-        }
-    }
-
-    /// When it wants to be woken, by its own clock.
-    pub fn wake_at(&self) -> Option<Time> {
-        match self {
-            Core::Entry(entry) => entry.wake_at(),
-            Core::Mix(mix) => mix.wake_at(),
-            Core::Exit(exit) => exit.wake_at(),
-        }
-    }
-
-    /// Stops it in good order.
-    pub fn shutdown(&mut self, now: Now, out: &mut Outbox) {
-        match self {
-            Core::Entry(entry) => entry.shutdown(now, out),
-            Core::Mix(mix) => mix.shutdown(now, out),
-            Core::Exit(exit) => exit.shutdown(now, out),
-        }
-    }
-
-    /// Stirs fresh randomness in.
-    pub fn feed(&mut self, fresh: &[u8; 32]) {
-        match self {
-            Core::Entry(entry) => entry.feed(fresh),
-            Core::Mix(mix) => mix.feed(fresh),
-            Core::Exit(exit) => exit.feed(fresh),
-        }
-    }
-
-    /// What it counted.
-    pub fn figures(&self) -> &Figures {
-        match self {
-            Core::Entry(entry) => entry.figures(),
-            Core::Mix(mix) => mix.figures(),
-            Core::Exit(exit) => exit.figures(),
-        }
-    }
-
     /// The entry in it.
     pub fn entry(&mut self) -> Option<&mut Entry> {
         match self {

@@ -143,7 +143,7 @@ impl World {
     /// Plans the node's next wake, unless one is planned that is early enough.
     fn set_alarm(&mut self, number: usize) {
         let node = &self.nodes[number];
-        let Some(at) = node.core.as_ref().and_then(Core::wake_at) else { return };
+        let Some(at) = node.core.as_ref().and_then(|core| core.wake_at()) else { return };
         let at = node.clock.world(at).max(self.now + WAKE_AGAIN);
         if node.wake.is_none_or(|planned| at < planned) {
             self.alarm(number, at);
