@@ -37,8 +37,10 @@ impl Clock {
     }
 }
 
+/// `nanos * by / of`, rounded down, in parts that need no wide numbers.
 fn stretched(nanos: u64, by: i64, of: i64) -> u64 {
-    (u128::from(nanos) * by as u128 / of as u128) as u64
+    let (by, of) = (by as u64, of as u64);
+    nanos / of * by + nanos % of * by / of
 }
 
 const MILLION: i64 = 1_000_000;
