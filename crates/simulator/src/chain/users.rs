@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use datagram::{Destination, Host};
 use mixing::Time;
 
-use crate::chain::plan::{Plan, User};
+use crate::chain::plan::Plan;
 
 /// What one application sent and got.
 #[derive(Default)]
@@ -63,19 +63,20 @@ impl Label {
     }
 
     /// The payload that has this label.
-    pub fn write(&self, plan: &Plan, user: &User, payload: &mut Vec<u8>) {
+    pub fn payload(&self, plan: &Plan) -> Vec<u8> {
         let [u, v] = (self.user as u16).to_be_bytes();
         let [a, b, c, d] = self.number.to_be_bytes();
         let head = [MARK, self.reply.into(), u, v, a, b, c, d];
         let mut state = plan.seed ^ u64::from_be_bytes(head);
-        let (least, most) = user.sizes;
+        let (least, most) = plan.users[self.user].sizes;
         let size = least.max(HEAD) + (mixed(&mut state) as usize) % (most - least + 1);
-        payload.clear();
-        payload.extend_from_slice(&head);
-        while payload.len() < size {
-            payload.extend_from_slice(&mixed(&mut state).to_le_bytes());
+        let mut payload = vec![0; size];
+        let (label, rest) = payload.split_at_mut(HEAD);
+        label.copy_from_slice(&head);
+        for chunk in rest.chunks_mut(8) {
+            chunk.copy_from_slice(&mixed(&mut state).to_le_bytes()[..chunk.len()]);
         }
-        payload.truncate(size);
+        payload
     }
 }
 

@@ -74,8 +74,10 @@ fn compared(
         label.reply == reply && sent.is_some_and(|(progress, _)| progress.taken)
     });
     let label = label.ok_or(Broken::NeverSent { what })?;
-    let mut sent = Vec::new();
-    label.write(plan, &plan.users[label.user], &mut sent);
     let Label { user, number, .. } = label;
-    if sent == payload { Ok(label) } else { Err(Broken::Altered { what, user, number }) }
+    if label.payload(plan) == payload {
+        Ok(label)
+    } else {
+        Err(Broken::Altered { what, user, number })
+    }
 }

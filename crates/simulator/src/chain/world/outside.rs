@@ -26,8 +26,7 @@ impl World {
         let Some(association) = self.door(entry, user) else { return };
         let number = self.accounts[user].sent.len() as u32;
         let label = Label { user, number, reply: false };
-        let mut payload = Vec::new();
-        label.write(&self.plan, &self.plan.users[user], &mut payload);
+        let payload = label.payload(&self.plan);
         let destinations = &self.plan.users[user].destinations;
         let to = destinations[number as usize % destinations.len()].clone();
         // Before the entry sees it: it may be there before this function returns.
@@ -128,9 +127,7 @@ impl World {
     pub(super) fn reply(&mut self, user: u16, number: u32) {
         let Some((exit, flow)) = self.flows.remove(&(user, number)) else { return };
         let index = usize::from(user);
-        let label = Label { user: index, number, reply: true };
-        let mut payload = Vec::new();
-        label.write(&self.plan, &self.plan.users[index], &mut payload);
+        let payload = Label { user: index, number, reply: true }.payload(&self.plan);
         let destinations = &self.plan.users[index].destinations;
         let from = resolved(&destinations[number as usize % destinations.len()]);
         // A socket that was closed meanwhile takes nothing.
