@@ -10,6 +10,7 @@ mod network;
 mod orders;
 mod pay;
 mod peers;
+mod reach;
 mod receipt;
 mod run;
 mod signals;

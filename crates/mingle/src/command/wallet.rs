@@ -8,12 +8,13 @@ use money::{Account, address};
 use serde_json::json;
 
 use super::account_key::AccountKeyArguments;
+use super::reach::ReachArguments;
 use super::say;
 use crate::payments::book::{Book, End, Payment};
-use crate::payments::config::{self, LedgerLink, Node, PeersConfig, Role, WalletConfig};
+use crate::payments::config::{self, LedgerLink, Node, Role, WalletConfig};
 use crate::payments::receipt::Receipt;
 use crate::payments::wallet::Wallet;
-use crate::payments::{folders, ledger, payer, peer_file, settings};
+use crate::payments::{folders, ledger, payer, settings};
 use crate::table::Table;
 use crate::{Error, folder};
 
@@ -38,24 +39,11 @@ pub(super) struct New {
     /// Where the ledger answers. It learns whom this wallet pays: use your own node
     #[arg(long, value_name = "URL", default_value_t = ledger::default_url())]
     ledger: String,
-    /// A peer info file: mixers that are known at first; may be given again
-    #[arg(long, value_name = "FILE")]
-    peers: Vec<PathBuf>,
-    /// Ask this mixer for its info and whom it knows; may be given again
-    #[arg(long, value_name = "HOST:PORT")]
-    ask_mixer: Vec<String>,
-    /// Believe mixers at addresses inside a network: for tests and private networks
-    #[arg(long)]
-    inside: bool,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// Ask mixers too for whom no member answers: for tests and ledgers without members
     #[arg(long)]
     unvouched: bool,
-    /// A SOCKS5 proxy, such as 127.0.0.1:9050 for Tor
-    #[arg(long, value_name = "HOST:PORT", default_value = "")]
-    proxy: String,
-    /// Use the proxy for onion services only
-    #[arg(long, requires = "proxy")]
-    proxy_onion_only: bool,
     #[command(flatten)]
     key: AccountKeyArguments,
 }
@@ -105,28 +93,13 @@ pub(super) fn perform(command: &Command) -> Result<(), Error> {
 }
 
 async fn new(arguments: &New) -> Result<(), Error> {
-    let client = config::Client {
-        proxy: arguments.proxy.clone(),
-        proxy_onion_only: arguments.proxy_onion_only,
-        ..config::Client::default()
-    };
+    let client = arguments.reach.client();
     let about = ledger::about(&arguments.ledger, &client).await?;
     let folder = match &arguments.folder {
         Some(folder) => folder.clone(),
         None => folders::default(&about.currency, Role::Wallet)?,
     };
-    // Read before anything is made: a wrong path is the commonest mistake.
-    for file in &arguments.peers {
-        peer_file::read(file)?;
-    }
-    for host in &arguments.ask_mixer {
-        peer_file::host(host)?;
-    }
-    let files = arguments
-        .peers
-        .iter()
-        .map(|file| std::path::absolute(file).map_err(|why| Error::read(file, why, "name a file")));
-    let files = files.collect::<Result<_, _>>()?;
+    let peers = arguments.reach.settings()?;
     let key = arguments.key.choose()?;
     folder::make(&folder)?;
     let (key, account) = key.settle(&folder)?;
@@ -138,12 +111,7 @@ async fn new(arguments: &New) -> Result<(), Error> {
         },
         key,
         client,
-        peers: PeersConfig {
-            files,
-            hosts: arguments.ask_mixer.clone(),
-            inside: arguments.inside,
-            identity: PathBuf::new(),
-        },
+        peers,
         pay: config::Pay { unvouched: arguments.unvouched, ..settings::pay(&about) },
     };
     Wallet::create(&folder, config, account)?;

@@ -1,19 +1,20 @@
 //! `mingle init mixer [DIR]`: a mixer of payments.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
 
 use super::node;
 use crate::command::account_key::AccountKeyArguments;
+use crate::command::reach::{ReachArguments, absolute};
 use crate::config::{FILE, Metrics};
 use crate::payments::client::Client;
 use crate::payments::config::{
     self, Config, LedgerLink, MixerConfig, Node, PeersConfig, Role, Server,
 };
-use crate::payments::{chain, folders, ledger, peer_file, public, settings};
+use crate::payments::{chain, folders, ledger, public, settings};
 use crate::{Error, folder};
 
 #[derive(Args)]
@@ -41,24 +42,11 @@ pub(in crate::command) struct Arguments {
     /// Ask the mixers in the peer info files under which address they see this machine
     #[arg(long, conflicts_with = "public_host", requires = "peers")]
     public_ip: bool,
-    /// A peer info file: mixers that are known at first; may be given again
-    #[arg(long, value_name = "FILE")]
-    peers: Vec<PathBuf>,
-    /// A mixer that is asked who it is and whom it knows, as long as nobody is known; may be given again
-    #[arg(long, value_name = "HOST:PORT")]
-    ask_mixer: Vec<String>,
-    /// Believe mixers at addresses inside a network: for tests and private networks
-    #[arg(long)]
-    inside: bool,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// An identity signature for this mixer, as `mingle identity sign` writes
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// A SOCKS5 proxy, such as 127.0.0.1:9050 for Tor
-    #[arg(long, value_name = "HOST:PORT", default_value = "")]
-    proxy: String,
-    /// Use the proxy for onion services only
-    #[arg(long, requires = "proxy")]
-    proxy_onion_only: bool,
     #[command(flatten)]
     key: AccountKeyArguments,
 }
@@ -68,29 +56,25 @@ pub(super) fn perform(arguments: &Arguments) -> Result<(), Error> {
 }
 
 async fn make(arguments: &Arguments) -> Result<(), Error> {
-    let settings_of_client = config::Client {
-        proxy: arguments.proxy.clone(),
-        proxy_onion_only: arguments.proxy_onion_only,
-        ..config::Client::default()
-    };
-    let about = ledger::about(&arguments.ledger, &settings_of_client).await?;
+    let client = arguments.reach.client();
+    let about = ledger::about(&arguments.ledger, &client).await?;
     let link =
         LedgerLink { url: arguments.ledger.clone(), genesis: HEXLOWER.encode(&about.genesis) };
     let public_host = match &arguments.public_host {
         Some(host) => host.clone(),
         None => {
-            let client = Client::new(&settings_of_client, chain::currency(&link)?)?;
-            public::address(&client, &arguments.peers).await?
+            let client = Client::new(&client, chain::currency(&link)?)?;
+            public::address(&client, &arguments.reach.peers).await?
         }
     };
     let folder = match &arguments.folder {
         Some(folder) => folder.clone(),
         None => folders::default(&about.currency, Role::Mixer)?,
     };
-    // Read before anything is made: a wrong path is the commonest mistake.
-    for file in &arguments.peers {
-        peer_file::read(file)?;
-    }
+    let peers = PeersConfig {
+        identity: arguments.identity.as_deref().map(absolute).transpose()?.unwrap_or_default(),
+        ..arguments.reach.settings()?
+    };
     let key = arguments.key.choose()?;
     folder::make(&folder)?;
     let (key, account) = key.settle(&folder)?;
@@ -104,13 +88,8 @@ async fn make(arguments: &Arguments) -> Result<(), Error> {
             public_port: arguments.public_port.unwrap_or(bind_port),
             ..Server::at(arguments.bind_host, bind_port, public_host)
         },
-        client: settings_of_client,
-        peers: PeersConfig {
-            files: arguments.peers.iter().map(|file| absolute(file)).collect::<Result<_, _>>()?,
-            hosts: arguments.ask_mixer.clone(),
-            inside: arguments.inside,
-            identity: arguments.identity.as_deref().map(absolute).transpose()?.unwrap_or_default(),
-        },
+        client,
+        peers,
         terms,
         mixing,
         payouts,
@@ -133,8 +112,4 @@ async fn make(arguments: &Arguments) -> Result<(), Error> {
         about.currency,
     ));
     Ok(())
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Error> {
-    std::path::absolute(path).map_err(|why| Error::read(path, why, "name a file"))
 }
