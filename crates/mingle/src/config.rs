@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datagram::Limits;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -52,9 +53,7 @@ impl Config {
     /// # Errors
     /// A sentence for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The role decides which keys exist, so it is read alone first.
-        let role = toml::from_str::<Peek>(text).map_err(explain)?.node.role;
-        let config = match role {
+        let config = match role(text)? {
             Role::Entry => Config::Entry(toml::from_str(text).map_err(explain)?),
             Role::Mix => Config::Mix(toml::from_str(text).map_err(explain)?),
             Role::Exit => Config::Exit(toml::from_str(text).map_err(explain)?),
@@ -253,14 +252,17 @@ fn figures_every() -> Duration {
 pub const FIGURES_EVERY: Duration = Duration::from_secs(60);
 const FIGURES_EVERY_LEAST: Duration = Duration::from_millis(100);
 
-#[derive(Deserialize)]
-struct Peek {
-    node: PeekRole,
-}
-
-#[derive(Deserialize)]
-struct PeekRole {
-    role: Role,
+/// The role in a settings file. It decides which keys exist, so it is read alone first.
+pub(crate) fn role<R: DeserializeOwned>(text: &str) -> Result<R, String> {
+    #[derive(Deserialize)]
+    struct Settings<R> {
+        node: Node<R>,
+    }
+    #[derive(Deserialize)]
+    struct Node<R> {
+        role: R,
+    }
+    toml::from_str::<Settings<R>>(text).map(|settings| settings.node.role).map_err(explain)
 }
 
 /// What `toml` says shows the line and, for an unknown key, lists those that exist.

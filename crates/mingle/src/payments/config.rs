@@ -13,7 +13,7 @@ use payment::{onion, route};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::{FILE, Metrics, explain, span};
+use crate::config::{FILE, Metrics, explain, role, span};
 
 /// What a folder of the payments says about itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +43,7 @@ impl Config {
     /// # Errors
     /// A sentence for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let config = match toml::from_str::<Peek>(text).map_err(explain)?.node.role {
+        let config = match role(text)? {
             Role::Mixer => Self::Mixer(Box::new(toml::from_str(text).map_err(explain)?)),
             Role::Ledger => Self::Ledger(toml::from_str(text).map_err(explain)?),
             Role::Wallet => Self::Wallet(toml::from_str(text).map_err(explain)?),
@@ -65,7 +65,7 @@ impl Config {
 /// Whether a folder is a mixer's, a ledger's or a wallet's, and not a node's of the datagrams.
 pub fn is_of_payments(folder: &Path) -> bool {
     let text = std::fs::read_to_string(folder.join(FILE));
-    text.is_ok_and(|text| toml::from_str::<Peek>(&text).is_ok())
+    text.is_ok_and(|text| role::<Role>(&text).is_ok())
 }
 
 /// What a folder does.
@@ -463,14 +463,4 @@ impl MixerConfig {
         crate::network::strategy(&self.mixing.strategy)?;
         Ok(())
     }
-}
-
-#[derive(Deserialize)]
-struct Peek {
-    node: PeekRole,
-}
-
-#[derive(Deserialize)]
-struct PeekRole {
-    role: Role,
 }
