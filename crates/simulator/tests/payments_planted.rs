@@ -9,7 +9,7 @@ use money::embedded::{Call, Era, Inherent, Ledger, Transaction};
 use money::{Account, AccountKey, Amount, Reference};
 use payment::effect::{Change, Effect, FinalBlock, Notice};
 use simulator::payments::checks::Broken;
-use simulator::payments::fault::{Fault, What};
+use simulator::payments::fault::{Cheat, Fault, What};
 use simulator::payments::plan::{Manner, User, Want};
 use simulator::payments::planted::Mistake;
 use simulator::payments::{Plan, Profile, World};
@@ -40,6 +40,13 @@ fn plan_with(manner: Manner) -> Plan {
     plan.users.push(odd);
     // Another profile, so that an odd payment need not arrive.
     plan.profile = Profile::Cheats;
+    plan
+}
+
+/// The same with a second account, 4, that pays nothing by itself.
+fn plan_with_a_stranger() -> Plan {
+    let mut plan = plan_with(Manner::Unknown);
+    plan.users[1].wants.clear();
     plan
 }
 
@@ -135,8 +142,11 @@ impl Mistake for Again {
 }
 
 fn transfer(from: &AccountKey, ledger: &Ledger, call: Call, more: Option<Call>) -> Vec<u8> {
+    signed(from, ledger, [call].into_iter().chain(more).collect())
+}
+
+fn signed(from: &AccountKey, ledger: &Ledger, calls: Vec<Call>) -> Vec<u8> {
     let sender = from.account();
-    let calls = [call].into_iter().chain(more).collect();
     let (genesis, slot) = (ledger.genesis().hash(), ledger.next_slot(&sender));
     Transaction { genesis, sender, slot, era: Era::Immortal, calls }.sign(from)
 }
@@ -315,6 +325,23 @@ fn a_copied_reference_with_another_sender_and_amount_that_is_taken_is_found() {
 }
 
 #[test]
+fn a_copied_reference_from_another_sender_that_is_taken_is_found() {
+    let plan = plan_with(Manner::Copy);
+    let [payer, other] = [USER, USER + 1].map(|node| plan.key(node).account());
+    let found = broken_in(
+        plan,
+        Shows(move |node, block: &mut FinalBlock| {
+            for transfer in block.received.iter_mut().filter(|_| node < USER) {
+                if transfer.from == other {
+                    transfer.from = payer;
+                }
+            }
+        }),
+    );
+    assert!(matches!(found, Broken::Unsettled { .. } | Broken::Unowed { .. }), "{found:?}");
+}
+
+#[test]
 fn a_deposit_that_is_too_short_and_taken_is_found() {
     let found = broken_in(
         plan_with(Manner::Short),
@@ -352,11 +379,79 @@ fn a_return_that_is_answered_with_a_return_is_found() {
             }
         }
     }
-    // The second user has nothing else to pay.
-    let mut plan = plan_with(Manner::Unknown);
-    plan.users[1].wants.clear();
-    let found = broken_in(plan, Answered(false));
+    let found = broken_in(plan_with_a_stranger(), Answered(false));
     assert!(matches!(found, Broken::Unowed { node: 0 }), "{found:?}");
+}
+
+#[test]
+fn two_remarks_on_one_transfer_are_found_as_a_payment_without_a_reference() {
+    let found = broken(Signs(|node, transaction: &mut Transaction| {
+        if node < USER {
+            let second = transaction.calls[1].clone();
+            transaction.calls.push(second);
+        }
+    }));
+    assert!(matches!(found, Broken::Unowed { .. }), "{found:?}");
+}
+
+#[test]
+fn an_endpoint_that_lets_two_remarks_on_one_transfer_count_is_found() {
+    /// Somebody pays once and adds two remarks, each of which the endpoint takes for a payment.
+    struct Both(bool);
+    fn both() -> [Reference; 2] {
+        [8, 9].map(|byte| Reference::new(money::address::base58(&[byte; 32]).as_bytes()).unwrap())
+    }
+    impl Mistake for Both {
+        fn builds(&mut self, _: Time, ledger: &mut Ledger, key: &dyn Fn(usize) -> AccountKey) {
+            if !std::mem::replace(&mut self.0, true) {
+                let calls = [pay(key(0).account(), 500, true)];
+                let remarks = both().map(Call::Remark);
+                let calls = calls.into_iter().chain(remarks).collect();
+                let _ = ledger.submit(&signed(&key(4), ledger, calls));
+            }
+        }
+        fn shows(&mut self, _: Time, node: usize, block: &mut FinalBlock) {
+            let bare = |t: &money::Transfer| t.reference.is_none() && t.amount.units() == 500;
+            if let (0, Some(at)) = (node, block.received.iter().position(bare)) {
+                let transfer = block.received.remove(at);
+                block.received.extend((1..).zip(both()).map(|(event, reference)| {
+                    let mut transfer = transfer.clone();
+                    transfer.place.event += event;
+                    transfer.reference = Some(reference);
+                    transfer
+                }));
+            }
+        }
+    }
+    let found = broken_in(plan_with_a_stranger(), Both(false));
+    assert!(matches!(found, Broken::Unowed { node: 0 }), "{found:?}");
+}
+
+#[test]
+fn an_endpoint_that_shows_a_deposit_twice_is_found() {
+    let again = Shows(|node, block: &mut FinalBlock| {
+        if node < USER
+            && let Some(mut again) = block.received.first().cloned()
+        {
+            again.place.event += 1;
+            block.received.push(again);
+        }
+    });
+    let found = broken_in(plan_with_a_stranger(), again);
+    assert_eq!(found.check(), 5, "{found:?}");
+}
+
+#[test]
+fn a_start_that_does_not_find_the_orders_is_found() {
+    /// Mixers begin again without what is on their disks.
+    struct Lost;
+    impl Mistake for Lost {
+        fn finds(&mut self, _: Time, node: usize, key: &[u8], _: &[u8]) -> bool {
+            node >= USER || key[0] != b'o'
+        }
+    }
+    let found = broken_in(with_restarts(plan()), Lost);
+    assert!(matches!(found, Broken::Restless { what: "orders", .. }), "{found:?}");
 }
 
 #[test]
@@ -428,19 +523,53 @@ fn a_command_of_another_size_is_found() {
     assert!(matches!(broken(Bare), Broken::Size { .. }));
 }
 
-#[test]
-fn two_mixers_that_write_into_one_book_are_found() {
-    let mut book = None;
-    let found = broken(Saves(move |node, mut changes: Vec<Change>| {
+/// What mixer 0 has promised, mixer 1 stores as well.
+struct OneBook(Option<Vec<u8>>);
+
+impl Mistake for OneBook {
+    fn saves(&mut self, _: Time, node: usize, mut changes: Vec<Change>) -> Vec<Change> {
         let order = changes.iter().find(|change| is_order(change, "promised")).cloned();
         match node {
-            0 => book = order.and_then(|order| order.value).or(book.take()),
-            1 => changes
-                .extend(book.take().map(|value| Change { key: b"z".to_vec(), value: Some(value) })),
+            0 => self.0 = order.and_then(|order| order.value).or(self.0.take()),
+            1 => {
+                let value = self.0.take();
+                changes
+                    .extend(value.map(|value| Change { key: b"z".to_vec(), value: Some(value) }));
+            }
             _ => {}
         }
         changes
+    }
+}
+
+#[test]
+fn two_mixers_that_write_into_one_book_are_found() {
+    let found = broken(OneBook(None));
+    assert!(matches!(found, Broken::Knows { node: 1, .. }), "{found:?}");
+}
+
+#[test]
+fn an_id_that_a_payment_keeps_on_its_way_joins_the_first_and_the_last_mixer_and_is_found() {
+    // Neighbours may have it in common, the others not.
+    let id = Change { key: b"z".to_vec(), value: Some(vec![200; 32]) };
+    let found = broken(Saves(move |_, mut changes: Vec<Change>| {
+        if changes.iter().any(|change| change.key[0] == b'o') {
+            changes.push(id.clone());
+        }
+        changes
     }));
+    assert!(matches!(found, Broken::Joins { .. }), "{found:?}");
+}
+
+#[test]
+fn a_mixer_that_knows_more_than_its_neighbours_is_found_although_another_is_a_parrot() {
+    let mut plan = plan();
+    plan.profile = Profile::Cheats;
+    let parrot = |node| What::Cheat(node, Cheat::Parrot);
+    let fault = |node| Fault { from: seconds(60), until: seconds(3_000), what: parrot(node) };
+    plan.faults = (0..3).map(fault).collect();
+    plan.last(Duration::ZERO);
+    let found = broken_in(plan, OneBook(None));
     assert!(matches!(found, Broken::Knows { node: 1, .. }), "{found:?}");
 }
 

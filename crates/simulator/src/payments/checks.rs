@@ -34,6 +34,8 @@ pub enum Broken {
     Twice { node: usize },
     Unowed { node: usize },
     Misdirected { node: usize },
+    Cheap { node: usize },
+    Stale { node: usize },
     NotPaid { node: usize },
     Unsettled { node: usize, came: usize, settled: usize },
     Poorer { node: usize, by: u64 },
@@ -44,6 +46,8 @@ pub enum Broken {
     Size { from: usize, to: usize, size: usize },
     Knows { node: usize, what: &'static str },
     Keeps { node: usize },
+    Again { what: &'static str },
+    Joins { nodes: (usize, usize), same: usize },
 }
 
 impl Breach for Broken {
@@ -59,6 +63,8 @@ impl Breach for Broken {
             Broken::Twice { .. }
             | Broken::Unowed { .. }
             | Broken::Misdirected { .. }
+            | Broken::Cheap { .. }
+            | Broken::Stale { .. }
             | Broken::NotPaid { .. }
             | Broken::Unsettled { .. }
             | Broken::Poorer { .. }
@@ -66,7 +72,11 @@ impl Breach for Broken {
             | Broken::NotReceived { .. }
             | Broken::Accused { .. }
             | Broken::Alarm { .. } => 5,
-            Broken::Size { .. } | Broken::Knows { .. } | Broken::Keeps { .. } => 6,
+            Broken::Size { .. }
+            | Broken::Knows { .. }
+            | Broken::Keeps { .. }
+            | Broken::Again { .. }
+            | Broken::Joins { .. } => 6,
         }
     }
 
@@ -99,6 +109,8 @@ impl Breach for Broken {
             Broken::Misdirected { node } => {
                 format!("{} paid another amount or account than it promised", name(*node))
             }
+            Broken::Cheap { node } => format!("{} promised for less than its fee", name(*node)),
+            Broken::Stale { node } => format!("{} promised what was out of date", name(*node)),
             Broken::NotPaid { node } => {
                 format!("{} has not paid on what came in exactly and in time", name(*node))
             }
@@ -134,6 +146,11 @@ impl Breach for Broken {
             }
             Broken::Keeps { node } => {
                 format!("{} keeps more of an ended order than prints", name(*node))
+            }
+            Broken::Again { what } => format!("{what} was drawn for one place and is in two"),
+            Broken::Joins { nodes: (a, b), same } => {
+                let (a, b) = (name(*a), name(*b));
+                format!("{a} and {b} are no neighbours and have {same} pieces in common")
             }
         }
     }

@@ -112,6 +112,8 @@ pub enum Manner {
     Late,
     /// What he wants is no denomination.
     Odd,
+    /// He offers no fee.
+    Cheap,
     /// Without promises, with a reference that nobody knows.
     Unknown,
     /// Without promises, with the reference and amount of somebody else's deposit.
@@ -122,12 +124,13 @@ pub enum Manner {
 
 impl Manner {
     /// All but the first.
-    pub const ODD: [Manner; 8] = [
+    pub const ODD: [Manner; 9] = [
         Manner::Short,
         Manner::Long,
         Manner::Twice,
         Manner::Late,
         Manner::Odd,
+        Manner::Cheap,
         Manner::Unknown,
         Manner::Copy,
         Manner::CopyOther,

@@ -315,7 +315,7 @@ impl World {
     fn rest(&mut self) {
         let rested = rest::verdict(self);
         let judged = rested.and_then(|()| Books::verdict(self));
-        if let Err(broken) = judged.and_then(|()| self.knowledge.verdict(&self.plan)) {
+        if let Err(broken) = judged.and_then(|()| self.knowledge.verdict(&self.chain)) {
             self.fail(broken);
         }
     }

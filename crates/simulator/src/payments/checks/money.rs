@@ -1,6 +1,7 @@
 //! Check 5: the books of an onlooker who knows every promise and reads the whole ledger.
 //!
 //! Of every mixer that does not take money itself:
+//! * what it promises brings it the fee that it asks, and can still be paid for;
 //! * each payment it makes is one that it owes, to the account and in the amount that it promised,
 //!   and it makes each once;
 //! * what came in exactly as promised and in time is paid on; everything else with a Mingle
@@ -29,7 +30,7 @@ use payment::receipt::{Evidence, Verdict, judge};
 use crate::payments::checks::Broken;
 use crate::payments::checks::liveness::doubtful;
 use crate::payments::ledger::Chain;
-use crate::payments::plan::{KEEP_S, LEDGER_FEE, Manner, Plan, Profile, RICH};
+use crate::payments::plan::{FEE, KEEP_S, LEDGER_FEE, Manner, Plan, Profile, RICH};
 use crate::payments::world::{End, World};
 
 /// What an onlooker knows.
@@ -76,7 +77,10 @@ impl Books {
     }
 
     /// Looks at what a mixer has promised.
-    pub fn learn(&mut self, mixer: &Mixer, currency: &Currency) -> Vec<Promise> {
+    ///
+    /// # Errors
+    /// [`Broken::Cheap`] and [`Broken::Stale`].
+    pub fn learn(&mut self, mixer: &Mixer, currency: &Currency) -> Result<Vec<Promise>, Broken> {
         let node = self.nodes[&mixer.account()];
         let mut new = Vec::new();
         for (id, order) in mixer.orders() {
@@ -84,12 +88,19 @@ impl Books {
             if !self.learned.insert((node, *id, promise.out_seeds[0])) {
                 continue;
             }
+            let fee = Amount::from_units(if order.deal().client { FEE } else { 0 });
+            if promise.out_amount.plus(fee) > Some(promise.in_amount) {
+                return Err(Broken::Cheap { node });
+            }
+            if promise.expire_date < mixer.date() {
+                return Err(Broken::Stale { node });
+            }
             let (came, goes) = (promise.in_reference(currency), promise.out_reference(currency));
             self.promises.entry((node, came)).or_default().push(promise.clone());
             self.owed.insert((node, goes), promise.clone());
             new.push(promise);
         }
-        new
+        Ok(new)
     }
 
     /// Keeps a user's receipt.

@@ -163,8 +163,11 @@ impl World {
         let Core::Mixer(mixer) = &mut alive.core else { return };
         match mixer.receive(now, input, &mut out) {
             Ok(()) => {
-                for promise in self.books.learn(mixer, &self.currency) {
-                    self.knowledge.promises(&promise, &self.currency);
+                match self.books.learn(mixer, &self.currency) {
+                    Ok(new) => new
+                        .iter()
+                        .for_each(|promise| self.knowledge.promises(promise, &self.currency)),
+                    Err(broken) => self.fail(broken),
                 }
                 self.note(Happened::Takes { node: node as u16, what });
                 self.perform(node, out, call);
@@ -359,6 +362,8 @@ impl World {
         let Some((path, body)) = self.chance.pick(&self.heard[node]).cloned() else { return };
         let other = self.chance.below(self.plan.mixers as u64) as usize;
         if other != node {
+            self.knowledge.tells(other, path.as_bytes());
+            self.knowledge.tells(other, &body);
             self.command(node, other, [0; 16], Kind::Mix, &path, &body);
         }
     }

@@ -78,7 +78,8 @@ impl World {
         }
         let want = self.plan.users[user].wants[number].clone();
         let receiver = self.plan.receiver(user, number);
-        let odd = self.plan.users[user].manner == Manner::Odd;
+        let manner = self.plan.users[user].manner;
+        let odd = manner == Manner::Odd;
         let amount = Amount::from_units(want.amount + if odd { 33 } else { 0 });
         let now = self.clock(node);
         let mut out = Vec::new();
@@ -87,7 +88,11 @@ impl World {
         let without = BTreeSet::new();
         let wish = Wish { hops: want.hops, amount, unvouched: true, without };
         let Ok(route) = choose(&alive.peers, &wish, &mut self.chance) else { return false };
-        let route: Vec<_> = route.iter().map(|peer| peer.info()).collect();
+        let mut route: Vec<_> = route.iter().map(|peer| peer.info().clone()).collect();
+        if manner == Manner::Cheap {
+            route.iter_mut().for_each(|info| info.terms.fee = Amount::ZERO);
+        }
+        let route: Vec<_> = route.iter().collect();
         let Ok(part) = payer.begin(now, &route, receiver, amount, &mut out) else { return false };
         if let Some(Part::Asking { plan, .. }) = payer.parts().get(&part) {
             self.knowledge.plans(node, plan);
