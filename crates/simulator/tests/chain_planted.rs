@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use datagram::Dropped;
 use mixing::Time;
 use simulator::chain::checks::Broken;
 use simulator::chain::planted::Mistake;
@@ -316,6 +317,50 @@ fn a_reflector_is_found() {
     let report = World::new(plan, Some(Box::new(Loud)), false).run();
     let found = report.broken.expect("the mistake is found");
     assert!(matches!(found, Broken::Amplifies { node: FIRST, .. }), "{found:?}");
+}
+
+#[test]
+fn a_window_that_moves_before_the_layer_opened_is_found() {
+    /// A core that lets spoiled copies use numbers up: it says of what came before the honest cell.
+    struct Burns;
+    impl Mistake for Burns {
+        fn says(&mut self, _: Time, node: usize, said: Result<(), Dropped>) -> Result<(), Dropped> {
+            if node == SECOND { said.and(Err(Dropped::RepeatedCell)) } else { said }
+        }
+    }
+    let found = broken_when_repeated(Burns);
+    assert!(matches!(found, Broken::Burned { node: SECOND }), "{found:?}");
+}
+
+#[test]
+fn a_node_that_takes_a_repeated_cell_is_found() {
+    struct Taken;
+    impl Mistake for Taken {
+        fn says(&mut self, _: Time, node: usize, said: Result<(), Dropped>) -> Result<(), Dropped> {
+            if node == EXIT && said == Err(Dropped::RepeatedCell) { Ok(()) } else { said }
+        }
+    }
+    let found = broken_when_repeated(Taken);
+    assert!(matches!(found, Broken::TakenTwice { node: EXIT }), "{found:?}");
+}
+
+/// The broken check of a world with this mistake, where the network repeats some cells.
+fn broken_when_repeated(mistake: impl Mistake + 'static) -> Broken {
+    let mut plan = plan();
+    plan.faults.push(simulator::chain::fault::Fault {
+        from: Duration::from_secs(3),
+        until: Duration::from_secs(4),
+        what: simulator::chain::fault::What::Copies(
+            simulator::chain::fault::Wire::All,
+            300,
+            Duration::from_millis(20),
+        ),
+    });
+    plan.ends = Duration::from_secs(25);
+    let report = World::new(plan.clone(), None, false).run();
+    assert!(report.is_clean(), "{report}");
+    let report = World::new(plan, Some(Box::new(mistake)), false).run();
+    report.broken.expect("the mistake is found")
 }
 
 #[test]

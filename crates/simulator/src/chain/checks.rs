@@ -2,12 +2,13 @@
 //!
 //! 1. [`delivery`]: what a destination gets was sent to it, at most once per send; replies too.
 //! 2. [`recovery`]: some time after the last fault every application is served, and from then on
-//!    nothing is lost.
+//!    nothing is lost. [`once`]: of both, at every node, what the network repeats is taken once.
 //! 3. [`rest`]: no node spins or answers with more than it was given, and when all applications
 //!    have closed every table has its resting size.
 //! 4. [`crate::chain::observer`]: on every link one size per class, nothing that recurs elsewhere.
 
 pub mod delivery;
+pub mod once;
 pub mod recovery;
 pub mod rest;
 
@@ -22,8 +23,10 @@ pub enum Broken {
     Altered { what: &'static str, user: usize, number: u32 },
     Twice { what: &'static str, user: usize, number: u32 },
     WrongPlace { what: &'static str, user: usize, number: u32 },
+    TakenTwice { node: usize },
     NotServed { user: usize, within: u64 },
     LostInPeace { user: usize, number: u32, lost: usize },
+    Burned { node: usize },
     Restless { node: usize, what: &'static str, is: u64, rests_at: u64 },
     Spins { node: usize },
     Amplifies { node: usize, sent: usize, given: usize },
@@ -40,8 +43,9 @@ impl Breach for Broken {
             Broken::NeverSent { .. }
             | Broken::Altered { .. }
             | Broken::Twice { .. }
-            | Broken::WrongPlace { .. } => 1,
-            Broken::NotServed { .. } | Broken::LostInPeace { .. } => 2,
+            | Broken::WrongPlace { .. }
+            | Broken::TakenTwice { .. } => 1,
+            Broken::NotServed { .. } | Broken::LostInPeace { .. } | Broken::Burned { .. } => 2,
             Broken::Restless { .. } | Broken::Spins { .. } | Broken::Amplifies { .. } => 3,
             Broken::Size { .. } | Broken::Repeated { .. } | Broken::Uneven { .. } => 4,
         }
@@ -64,6 +68,12 @@ impl Breach for Broken {
             }
             Broken::WrongPlace { what, user, number } => {
                 format!("{what} {number} of user {user} was delivered in the wrong place")
+            }
+            Broken::TakenTwice { node } => {
+                format!("{} took the same datagram twice", name(*node))
+            }
+            Broken::Burned { node } => {
+                format!("{} refused a good cell as repeated that had not come yet", name(*node))
             }
             Broken::NotServed { user, within } => {
                 format!("user {user} was not served within {within} s after the last fault")

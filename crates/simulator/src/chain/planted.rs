@@ -2,11 +2,13 @@
 //! seen to fail.
 //!
 //! A mistake wraps what goes into a node and what comes out; the core stays the production one.
-//! `tests/planted.rs` plants one after the other and asks which check reports it.
+//! `tests/chain_planted.rs` plants one after the other and asks which check reports it. What no
+//! wrapper can express is a patch in `planted/`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use datagram::Dropped;
 use mixing::Time;
 
 /// A mistake. Every method does what is right unless the mistake says otherwise.
@@ -25,6 +27,11 @@ pub trait Mistake {
     /// A datagram reaches a node: whether its core sees it.
     fn takes(&mut self, _at: Time, _node: usize, _bytes: &[u8]) -> bool {
         true
+    }
+
+    /// What a node's core said to a datagram: what it says instead.
+    fn says(&mut self, _at: Time, _node: usize, said: Result<(), Dropped>) -> Result<(), Dropped> {
+        said
     }
 
     /// An exit sends a datagram to the outside: what leaves instead.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use datagram::{Association, Flow, Network, Outbox, Question};
 use mixing::{Chance, Time};
 
+use crate::chain::checks::once::Repeats;
 use crate::chain::checks::rest::{REST_AFTER, Strangers, WAKES_MAX};
 use crate::chain::checks::{Broken, recovery, rest};
 use crate::chain::fault::What;
@@ -55,6 +56,7 @@ pub struct World {
     flows: BTreeMap<(u16, u32), (usize, Flow)>,
     questions: Vec<(usize, Question, String)>,
     observer: Observer,
+    repeats: Repeats,
     strangers: Strangers,
     mistake: Option<Box<dyn Mistake>>,
     chance: Chance,
@@ -89,6 +91,7 @@ impl World {
             flows: BTreeMap::new(),
             questions: Vec::new(),
             observer: Observer::new(&plan),
+            repeats: Repeats::default(),
             strangers: Strangers::default(),
             mistake,
             chance: plan.chance("world", 0),

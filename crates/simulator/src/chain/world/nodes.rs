@@ -101,11 +101,19 @@ impl World {
                 Some(mistake) => mistake.takes(self.now, number, bytes),
                 None => true,
             };
+            let watched = self.repeats.find(number, bytes);
             let taken = takes.then(|| {
                 self.with_core(number, |core, now, out| core.receive(now, from, bytes, out))
             });
-            if let Some(Some(Err(why))) = taken {
+            let Some(Some(mut said)) = taken else { continue };
+            if let Some(mistake) = &mut self.mistake {
+                said = mistake.says(self.now, number, said);
+            }
+            if let Err(why) = said {
                 self.note(Happened::Refused { to: number as u16, why });
+            }
+            if let Some(Err(broken)) = watched.map(|key| self.repeats.judge(key, said)) {
+                self.fail(broken);
             }
         }
         self.queue.landed(place, flight);
@@ -212,7 +220,11 @@ impl World {
             None => Duration::ZERO,
         };
         let source = self.nodes[from].address;
-        for copy in self.wires.carry(from, there, bytes) {
+        let copies = self.wires.carry(from, there, bytes);
+        if copies.len() > 1 {
+            self.repeats.watch(&self.plan, from, there, bytes);
+        }
+        for copy in copies {
             let bytes = copy.bytes.as_deref().unwrap_or(bytes);
             let source = copy.from.unwrap_or(source);
             self.queue.fly(self.now + copy.after + more, source, to, bytes.len(), bytes);
