@@ -344,3 +344,29 @@ impl Directory {
         self.known.iter().chain(&self.others).filter(move |(_, known)| known.usable_until > now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mixing::time::Date;
+
+    use super::*;
+
+    #[test]
+    fn an_envelope_opens_until_the_grace_of_its_key_is_over_and_never_after() {
+        let mut chance = Chance::new([1; 32]);
+        let later = |after: Duration| Now { time: Time::ZERO + after, date: Date::default() };
+        let identity = IdentityKey::generate(&mut chance);
+        let mut keyring = Keyring::new(later(Duration::ZERO), identity, "test", 10, &mut chance);
+        let key = keyring.current.key.public().clone();
+        let mut opens = |after: Duration| {
+            keyring.tick(later(after), false, &mut chance);
+            let (sealed, _) = envelope::seal(&key, "test", &[], b"to an old key", &mut chance);
+            keyring.open(None, "test", &[], &sealed).is_ok()
+        };
+        let second = Duration::from_secs(1);
+        for after in [Duration::ZERO, EPOCH - second, EPOCH, EPOCH + GRACE - second] {
+            assert!(opens(after), "after {after:?}");
+        }
+        assert!(!opens(EPOCH + GRACE));
+    }
+}
