@@ -5,10 +5,10 @@
 //! * **Size**: on a link that leaves tier *k*, a cell has one of two sizes, and what is no cell has
 //!   the size of its kind.
 //! * **Freshness**: no eight bytes of header, tag or sealed content are seen twice, on this link or
-//!   any other. A cell passed on unpeeled, a nonce used twice or a repeated cell shows here. Of
-//!   header and tag the first half is remembered: both are one block of a cipher, which repeats as
-//!   a whole or not at all. Of the content a sample is, chosen by the bytes themselves and so the
-//!   same wherever they occur.
+//!   any other. A cell passed on unpeeled, a nonce used twice or a repeated cell shows here. Of a
+//!   block of a cipher, which repeats as a whole or not at all, the first half is remembered: of
+//!   every header and tag, and of a sample of the content, chosen by the bytes themselves and so
+//!   the same wherever they occur.
 //! * **Evenness**: header and tag look like noise, by themselves, against the cell before on the
 //!   same link, and against the last cell that came to their sender. A counter, an id or a mask
 //!   that repeats shows here, over the whole run.
@@ -34,8 +34,10 @@ pub struct Observer {
 
 /// Header block and tag: what follows the link id.
 const HEAD: usize = 32;
-/// One in how many eight bytes of content is remembered.
-const SAMPLED: u8 = 32;
+/// What the ciphers make at once, and by how much a layer moves the content.
+const BLOCK: usize = 16;
+/// One in how many blocks of content is remembered.
+const SAMPLED: u8 = 16;
 /// How many eight bytes are remembered, as bits of a place; so many are left for the link. Some
 /// 18,000 cells, in a table that stays in a processor's own cache.
 const SEEN_BITS: u32 = 16;
@@ -91,15 +93,12 @@ impl Observer {
             return Err(Broken::Size { from, to, size: bytes.len() });
         }
         self.cells += 1;
-        let (head, content) = bytes[4..].split_first_chunk::<HEAD>().expect("a cell has a head");
-        for block in head.chunks(16) {
-            self.fresh(link, &block[..8])?;
-        }
-        for chunk in content.chunks_exact(8) {
-            if chunk[0].is_multiple_of(SAMPLED) {
-                self.fresh(link, chunk)?;
+        for (at, block) in bytes[4..].chunks_exact(BLOCK).enumerate() {
+            if at < HEAD / BLOCK || block[0].is_multiple_of(SAMPLED) {
+                self.fresh(link, &block[..8])?;
             }
         }
+        let head = bytes[4..].first_chunk().expect("a cell has a head");
         let noise = self.links[link].get_or_insert_with(Noise::new);
         noise.add(head);
         self.compared[from].get_or_insert_with(Noise::new).compare(head, &self.heads[from]);
