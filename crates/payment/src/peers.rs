@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use mixing::Chance;
 use money::Account;
 
 use crate::document::{
@@ -19,6 +20,8 @@ pub struct Peers {
     own: Account,
     /// Whether addresses inside a network are believed: tests and private networks.
     inside: bool,
+    /// Who gives way is drawn, so that nobody can arrange it.
+    chance: Chance,
     peers: BTreeMap<Account, Peer>,
     by_hash: BTreeMap<[u8; 32], Account>,
     by_host: BTreeMap<Host, Account>,
@@ -70,9 +73,9 @@ impl Peer {
 
 impl Peers {
     /// Knows nobody yet.
-    pub fn new(currency: Currency, own: Account, inside: bool) -> Self {
-        let by_hash = BTreeMap::new();
-        Self { currency, own, inside, peers: BTreeMap::new(), by_hash, by_host: BTreeMap::new() }
+    pub fn new(currency: Currency, own: Account, inside: bool, chance: Chance) -> Self {
+        let (peers, by_hash, by_host) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { currency, own, inside, chance, peers, by_hash, by_host }
     }
 
     /// Takes a peer info. `date` is seconds of ledger time.
@@ -132,11 +135,12 @@ impl Peers {
         }
     }
 
-    /// Drops somebody whom nobody vouches for and whom we did not reach.
+    /// Drops one of those whom nobody vouches for and whom we did not reach.
     fn make_room(&mut self) -> Result<(), Unwanted> {
-        let spare = self.peers.iter().find(|(_, peer)| !peer.reached && peer.vouched().is_none());
-        let spare = spare.map(|(account, _)| *account).ok_or(Unwanted::Full)?;
-        self.remove(&spare);
+        let spare = self.peers.iter().filter(|(_, peer)| !peer.reached && peer.vouched().is_none());
+        let spare: Vec<_> = spare.map(|(account, _)| *account).collect();
+        let drawn = self.chance.pick(&spare).ok_or(Unwanted::Full)?;
+        self.remove(drawn);
         Ok(())
     }
 
@@ -270,7 +274,6 @@ impl From<BadDocument> for Unwanted {
 mod tests {
     use super::*;
     use crate::document::Terms;
-    use mixing::Chance;
     use mixing::envelope::EnvelopeKey;
     use money::{AccountKey, Amount};
 
@@ -305,7 +308,7 @@ mod tests {
     }
 
     fn peers() -> Peers {
-        Peers::new(here(), key(99).account(), false)
+        Peers::new(here(), key(99).account(), false, Chance::new([9; 32]))
     }
 
     fn changed(change: impl FnOnce(&mut PeerInfo)) -> Vec<u8> {
@@ -345,6 +348,31 @@ mod tests {
         peers.offer(&signed(other, 2), DATE).unwrap();
         assert!(!peers.find(&second).unwrap().is_reached());
         assert!(peers.offer(&signed(info(1), 1), DATE).is_ok());
+    }
+
+    #[test]
+    fn who_gives_way_when_all_places_are_taken_is_drawn_among_those_who_proved_nothing() {
+        let offered = |seed: u8| {
+            let mut peers = Peers::new(here(), key(99).account(), false, Chance::new([seed; 32]));
+            let accounts: Vec<_> = (0..PEERS_MAX + 20)
+                .map(|number| {
+                    let mut secret = [3; 32];
+                    secret[..8].copy_from_slice(&(number as u64).to_be_bytes());
+                    let key = AccountKey::from_seed(secret);
+                    let host = Host { address: format!("mixer{number}.example.org"), port: 80 };
+                    let info = PeerInfo { pubkey: key.account(), host, ..info(1) };
+                    let bytes = Signed::make(info, &here(), &key).bytes().to_vec();
+                    let account = peers.offer(&bytes, DATE).unwrap();
+                    peers.reached(&account, number < 10);
+                    account
+                })
+                .collect();
+            assert_eq!(peers.iter().count(), PEERS_MAX);
+            assert!(accounts[..10].iter().all(|account| peers.find(account).is_some()));
+            accounts.into_iter().filter(|account| peers.find(account).is_none()).collect::<Vec<_>>()
+        };
+        assert_eq!(offered(1).len(), 20);
+        assert_ne!(offered(1), offered(2));
     }
 
     #[test]

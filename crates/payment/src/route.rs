@@ -129,7 +129,8 @@ mod tests {
     /// Mixers 1 to `count`, two on each host.
     fn peers(count: u8) -> Peers {
         let currency = Currency::Genesis([7; 32]);
-        let mut peers = Peers::new(currency.clone(), Account::from_bytes([0; 32]), false);
+        let mut peers =
+            Peers::new(currency.clone(), Account::from_bytes([0; 32]), false, Chance::new([9; 32]));
         for name in 1..=count {
             let key = AccountKey::from_seed([name; 32]);
             let zero = Amount::ZERO;

@@ -66,8 +66,8 @@ impl Gatherer<'_> {
         chance.shuffle(&mut hosts);
         let answers = self.ask_sources(hosts).await;
         let sources = answers.len();
-        let inside = self.inside;
-        let mut peers = Peers::new(self.client.currency().clone(), self.own, inside);
+        let currency = self.client.currency().clone();
+        let mut peers = Peers::new(currency, self.own, self.inside, chance.fork());
         for info in answers.iter().flatten().chain(known) {
             // What is old, ours or not wanted is no news.
             let _ = peers.offer(info, self.date);

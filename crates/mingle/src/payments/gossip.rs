@@ -8,18 +8,18 @@
 //! signed: that is the proof, and a fresh one each time.
 //!
 //! What always holds: nobody is contacted oftener than [`RETRY_LEAST`]; at most [`TALKS_MAX`] are at one
-//! time, whatever strangers announce.
+//! time, and [`STRANGERS_MAX`] of those who were not reached yet, whatever strangers announce.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixing::Time;
+use mixing::{Chance, Time};
 use money::Account;
 use payment::document::{Host, PeerInfo};
 use payment::effect::{Change, Effect};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::chain::{self, Chain};
@@ -52,6 +52,9 @@ pub(super) struct Gossip {
     /// When somebody's list was asked for last, and for how long that will do.
     asked_at: Option<Time>,
     lists: Duration,
+    /// Free places for contacts to those who were not reached yet.
+    strangers: Arc<Semaphore>,
+    chance: Chance,
 }
 
 /// What is known of reaching one mixer.
@@ -102,6 +105,8 @@ const LISTS_MOST: Duration = Duration::from_secs(300);
 const FAILURES_MAX: u32 = 3;
 /// The most contacts at one time.
 const TALKS_MAX: usize = 16;
+/// Of these, the most to mixers that were not reached yet: the others must not wait for them.
+const STRANGERS_MAX: usize = 8;
 /// The own info is signed anew after so many seconds of ledger time.
 const RENEW_S: u64 = 3600;
 const NEWS_MAX: usize = 64;
@@ -155,6 +160,8 @@ impl Gossip {
             own,
             asked_at: None,
             lists: LISTS_LEAST,
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            chance: Chance::new(crate::key::random()?),
         };
         Ok((gossip, News { sender, own: told }))
     }
@@ -251,7 +258,7 @@ impl Gossip {
             let all = core.peers().iter();
             all.map(|peer| (peer.info().clone(), peer.is_reached())).collect::<Vec<_>>()
         });
-        let Some(listed) = listed.await else { return true };
+        let Some(mut listed) = listed.await else { return true };
         let is_anybody = !listed.is_empty();
         if listed.iter().any(|(info, _)| !self.known.contains_key(&info.pubkey)) {
             self.lists = LISTS_LEAST;
@@ -259,6 +266,12 @@ impl Gossip {
         let accounts: BTreeSet<_> = listed.iter().map(|(info, _)| info.pubkey).collect();
         self.known.retain(|account, _| accounts.contains(account));
         let now = self.clock.now().time;
+        // Those who failed least first, and no order that an account could be made for: a newcomer
+        // among many who do not exist is as likely to be next as any of them.
+        self.chance.shuffle(&mut listed);
+        listed.sort_by_key(|(info, _)| {
+            self.known.get(&info.pubkey).map_or(0, |known| known.failures)
+        });
         for (info, reached) in listed {
             let known = self.known.entry(info.pubkey).or_default();
             let is_due = known.next.is_none_or(|next| next <= now);
@@ -269,6 +282,13 @@ impl Gossip {
             if talks.len() >= TALKS_MAX || is_soon || !(is_due || is_untold || asks) {
                 continue;
             }
+            let place = match reached {
+                true => None,
+                false => match self.strangers.clone().try_acquire_owned() {
+                    Ok(place) => Some(place),
+                    Err(_) => continue,
+                },
+            };
             known.last = Some(now);
             known.next = Some(now + RETRY_MOST);
             if asks {
@@ -278,7 +298,11 @@ impl Gossip {
             let tell = (known.told < signed).then(|| (signed, own.clone()));
             // A mixer that was not reached yet may know others: at the start that is how we find them.
             let client = self.client.clone();
-            talks.spawn(async move { talk(&client, info, tell, asks || !reached).await });
+            talks.spawn(async move {
+                let talk = talk(&client, info, tell, asks || !reached).await;
+                drop(place);
+                talk
+            });
         }
         is_anybody
     }

@@ -160,7 +160,7 @@ impl Mixer {
     pub fn resuming(
         config: Config,
         key: AccountKey,
-        chance: Chance,
+        mut chance: Chance,
         final_height: u64,
         now: Now,
     ) -> Resuming {
@@ -169,7 +169,7 @@ impl Mixer {
         let seed_key = Secret::new(*key.derive("mingle mixer seeds v1"));
         Resuming(Self {
             hash: own_hash(&config, &account),
-            peers: Peers::new(config.currency.clone(), account, config.inside),
+            peers: Peers::new(config.currency.clone(), account, config.inside, chance.fork()),
             slots: Slots::new(Slot(0), config.period),
             return_pool: Pool::new(config.strategy.clone(), config.returns_max),
             config,

@@ -59,7 +59,7 @@ impl World {
         node.starts += 1;
         node.alive = Some(Alive {
             core,
-            peers: Peers::new(currency, account, false),
+            peers: Peers::new(currency, account, false, self.chance.fork()),
             date: 0,
             asked: BTreeMap::new(),
             todo: VecDeque::new(),
