@@ -173,6 +173,12 @@ fn a_payment_arrives_and_what_proves_it_can_be_shown_cut_and_forgotten() {
     let not_his = payer.perform(&["wallet", "history"], &["--slip", slip]);
     assert!(complained(&not_his).contains("for this wallet"));
 
+    // The mixers that this run met are known to the next one without any file.
+    payer.change(|config| config.peers.files.clear());
+    let listed = payer.perform(&["peers", "list"], &["--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["peers"].as_array().unwrap().len(), 3, "{listed}");
+
     // The history, and its end.
     let history = payer.perform(&["wallet", "history"], &[]);
     assert!(said(&history).contains("1 arrived"), "{history:?}");

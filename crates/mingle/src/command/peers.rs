@@ -12,9 +12,10 @@ use payment::document::{Currency, PeerInfo, Signed};
 use crate::Error;
 use crate::config::span;
 use crate::payments::client::Client;
-use crate::payments::config::{self, Config, LedgerLink, PeersConfig, Role};
+use crate::payments::config::{self, Config, LedgerLink, Role};
 use crate::payments::operator::Operator;
-use crate::payments::{chain, folders, peer_file};
+use crate::payments::wallet::Wallet;
+use crate::payments::{chain, folders, payer, peer_file};
 use page::Shown;
 
 #[derive(Subcommand)]
@@ -106,7 +107,6 @@ struct Settings {
     folder: PathBuf,
     currency: Currency,
     client: config::Client,
-    peers: PeersConfig,
     is_mixer: bool,
 }
 
@@ -116,13 +116,13 @@ impl Settings {
             Some(folder) => folder.clone(),
             None => folders::only(Role::Mixer).or_else(|_| folders::only(Role::Wallet))?,
         };
-        let made = |link: &LedgerLink, client, peers, is_mixer| {
+        let made = |link: &LedgerLink, client, is_mixer| {
             let currency = chain::currency(link)?;
-            Ok(Self { folder: folder.clone(), currency, client, peers, is_mixer })
+            Ok(Self { folder: folder.clone(), currency, client, is_mixer })
         };
         match Config::read(&folder)? {
-            Config::Mixer(config) => made(&config.ledger, config.client, config.peers, true),
-            Config::Wallet(config) => made(&config.ledger, config.client, config.peers, false),
+            Config::Mixer(config) => made(&config.ledger, config.client, true),
+            Config::Wallet(config) => made(&config.ledger, config.client, false),
             Config::Ledger(_) => Err(Error::Usage("a ledger knows no mixers".into())),
         }
     }
@@ -135,13 +135,7 @@ impl Source {
         let raws = match &self.ask {
             Some(host) => asked(&settings, host).await?,
             None if settings.is_mixer => known(&settings.folder).await?,
-            None => {
-                let mut raws = Vec::new();
-                for file in peer_file::of_folder(&settings.folder, &settings.peers) {
-                    raws.extend(peer_file::read(&file)?);
-                }
-                raws
-            }
+            None => payer::mixers(&Wallet::find(Some(&settings.folder))?).await?,
         };
         Ok(verified(raws, &settings.currency))
     }

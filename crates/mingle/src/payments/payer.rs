@@ -31,7 +31,7 @@ pub use event::{Event, Setback, Step, Stop, Which};
 pub use plan::Agreement;
 use plan::answered;
 use rest::{core_config, forget_unagreed};
-pub use rest::{forget, promises};
+pub use rest::{forget, mixers, promises};
 use share::Live;
 
 use super::book::{self, Book, Payment};

@@ -10,6 +10,7 @@ use payment::route::Pace;
 use crate::Error;
 use crate::clock::Clock;
 use crate::payments::book::{Book, Payment};
+use crate::payments::payer::known;
 use crate::payments::store::Store;
 use crate::payments::wallet::Wallet;
 use crate::payments::{chain, config};
@@ -74,6 +75,17 @@ pub async fn promises(
     let core = at_rest(store, &wallet.config().pay, &currency).await?;
     let promises = core.parts().get(part).map_or(&[][..], |part| part.promises());
     Ok(promises.iter().map(|promise| promise.bytes().to_vec()).collect())
+}
+
+/// The signed infos of the mixers that a wallet knows: from its files, and from earlier runs.
+///
+/// # Errors
+/// When a file or the records cannot be read.
+pub async fn mixers(wallet: &Wallet) -> Result<Vec<Vec<u8>>, Error> {
+    let mut store = wallet.store().await?;
+    let known = known(wallet, &mut store).await?;
+    store.close().await?;
+    Ok(known)
 }
 
 /// The core, to be looked at: without a key, as nothing is signed.
