@@ -15,6 +15,7 @@
 
 pub mod chain;
 pub mod clock;
+pub mod fault;
 pub mod log;
 pub mod payments;
 pub mod planned;

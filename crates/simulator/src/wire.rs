@@ -1,5 +1,7 @@
 //! Between whom a fault strikes.
 
+use mixing::Chance;
+
 /// Which messages a fault concerns. Nodes are numbers in the plan's order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wire {
@@ -16,6 +18,16 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// Draws the wires that a fault strikes: those from a node, those between two, or all.
+    pub(crate) fn draw(chance: &mut Chance, node: usize, (a, b): (usize, usize)) -> Wire {
+        match chance.below(4) {
+            0 => Wire::From(node),
+            1 => Wire::Between(a, b),
+            2 => Wire::OneWay(a, b),
+            _ => Wire::All,
+        }
+    }
+
     /// Whether a message between these nodes is one of them.
     pub fn has(self, from: usize, to: usize) -> bool {
         match self {

@@ -8,6 +8,7 @@ use mixing::Chance;
 
 use crate::chain::fault::{Fault, Kind, What, Wire};
 use crate::chain::plan::{Plan, Profile, User, strategy};
+use crate::fault;
 
 /// Draws the world of a seed.
 pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {
@@ -113,12 +114,7 @@ pub(crate) fn destination(number: u64, by_name: bool) -> Destination {
 
 /// Draws which kinds are on, and then faults of these kinds.
 fn faults(plan: &mut Plan, chance: &mut Chance) {
-    let kinds: Vec<Kind> = match chance.below(10) {
-        0..4 => chance.pick(&Kind::ALL).copied().into_iter().collect(),
-        4..7 => Kind::ALL.into_iter().filter(|_| chance.below(6) == 0).collect(),
-        7..9 => Kind::ALL.into_iter().filter(|_| chance.below(2) == 0).collect(),
-        _ => Kind::ALL.to_vec(),
-    };
+    let kinds = fault::kinds(chance, &Kind::ALL);
     let span = 3_000 + chance.below(25_000);
     for kind in kinds {
         for _ in 0..1 + chance.below(3) {
@@ -134,12 +130,7 @@ fn what(plan: &Plan, chance: &mut Chance, kind: Kind) -> What {
     let any = chance.below(plan.nodes() as u64) as usize;
     let entry = plan.listed() + chance.below(plan.entries as u64) as usize;
     let (a, b) = neighbours(plan, chance);
-    let wire = match chance.below(4) {
-        0 => Wire::From(any),
-        1 => Wire::Between(a, b),
-        2 => Wire::OneWay(a, b),
-        _ => Wire::All,
-    };
+    let wire = Wire::draw(chance, any, (a, b));
     let some = |chance: &mut Chance| [5, 50, 300][chance.below(3) as usize];
     let millis = |chance: &mut Chance, most| Duration::from_millis(1 + chance.below(most));
     match kind {

@@ -1,23 +1,11 @@
-//! What may go wrong in a world, and when.
-//!
-//! Faults are data: a plan holds a list of them, so that a world can be run again without one of
-//! them. Which kinds are on is drawn from the seed; many worlds have only one kind.
+//! What may go wrong in a world of the chain.
 
-use std::fmt;
 use std::time::Duration;
 
 pub use crate::wire::Wire;
 
-/// One fault: from when until when, and what.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Fault {
-    /// When it begins.
-    pub from: Duration,
-    /// When it is over.
-    pub until: Duration,
-    /// What happens.
-    pub what: What,
-}
+/// One of them: from when until when, and what.
+pub type Fault = crate::fault::Fault<What>;
 
 /// What happens.
 #[derive(Clone, PartialEq, Debug)]
@@ -97,10 +85,4 @@ impl Kind {
         Kind::HalfCut,
         Kind::Cheat,
     ];
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} from {:?} until {:?}", self.what, self.from, self.until)
-    }
 }

@@ -13,7 +13,7 @@ use mixing::{Chance, Strategy};
 use crate::chain::checks::Broken;
 use crate::chain::fault::Fault;
 use crate::chain::{World, draw};
-use crate::{Planned, Report};
+use crate::{Planned, Report, fault};
 
 /// What kind of worlds are drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -272,11 +272,7 @@ impl Planned for Plan {
                 (user.starts, user.absent) = (Duration::ZERO, true);
             }
         }
-        let mut number = 0;
-        self.faults.retain(|_| {
-            number += 1;
-            !faults.contains(&(number - 1))
-        });
+        fault::leave_out(&mut self.faults, faults);
     }
 
     fn run(self, log: bool) -> Report<Plan> {

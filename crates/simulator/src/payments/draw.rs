@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mixing::{Chance, Strategy};
 
-use crate::Planned;
+use crate::{Planned, fault};
 use crate::payments::fault::{Cheat, Fault, Kind, What, Wire};
 use crate::payments::plan::{Manner, PACE, Plan, Profile, User, Want};
 
@@ -121,12 +121,7 @@ const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 /// Draws which kinds are on, and then faults of these kinds.
 fn faults(plan: &mut Plan, chance: &mut Chance) {
-    let kinds: Vec<Kind> = match chance.below(10) {
-        0..4 => chance.pick(&Kind::ALL).copied().into_iter().collect(),
-        4..7 => Kind::ALL.into_iter().filter(|_| chance.below(6) == 0).collect(),
-        7..9 => Kind::ALL.into_iter().filter(|_| chance.below(2) == 0).collect(),
-        _ => Kind::ALL.to_vec(),
-    };
+    let kinds = fault::kinds(chance, &Kind::ALL);
     let span = 600 + chance.below(1_800);
     for kind in kinds {
         for _ in 0..1 + chance.below(3) {
@@ -154,12 +149,7 @@ fn what(plan: &Plan, chance: &mut Chance, kind: Kind) -> What {
     let any = chance.below(plan.nodes() as u64) as usize;
     let other = chance.below(plan.nodes() as u64) as usize;
     let mixer = chance.below(plan.mixers as u64) as usize;
-    let wire = match chance.below(4) {
-        0 => Wire::From(any),
-        1 => Wire::Between(any, other),
-        2 => Wire::OneWay(any, other),
-        _ => Wire::All,
-    };
+    let wire = Wire::draw(chance, any, (any, other));
     let some = |chance: &mut Chance| [20, 100, 400][chance.below(3) as usize];
     let one_in = |chance: &mut Chance| [3, 10, 30][chance.below(3) as usize];
     let secs = |chance: &mut Chance, most| Duration::from_secs(1 + chance.below(most));

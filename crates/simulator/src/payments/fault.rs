@@ -1,20 +1,11 @@
-//! What may go wrong in a world of the payments, and when.
+//! What may go wrong in a world of the payments.
 
-use std::fmt;
 use std::time::Duration;
 
 pub use crate::wire::Wire;
 
-/// One fault: from when until when, and what.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Fault {
-    /// When it begins.
-    pub from: Duration,
-    /// When it is over.
-    pub until: Duration,
-    /// What happens.
-    pub what: What,
-}
+/// One of them: from when until when, and what.
+pub type Fault = crate::fault::Fault<What>;
 
 /// What happens. Nodes are numbers in the plan's order: mixers, then users.
 #[derive(Clone, PartialEq, Debug)]
@@ -157,10 +148,4 @@ impl Kind {
         Kind::Resent,
         Kind::Cheat,
     ];
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} from {:?} until {:?}", self.what, self.from, self.until)
-    }
 }

@@ -13,7 +13,7 @@ use payment::document::{Currency, Host, Terms};
 use payment::route::Pace;
 use payment::{mixer, payer};
 
-use crate::clock;
+use crate::{clock, fault};
 use crate::payments::checks::Broken;
 use crate::payments::draw;
 use crate::payments::fault::{Fault, What};
@@ -344,11 +344,7 @@ impl Planned for Plan {
                 (user.absent, user.wants) = (true, Vec::new());
             }
         }
-        let mut number = 0;
-        self.faults.retain(|_| {
-            number += 1;
-            !faults.contains(&(number - 1))
-        });
+        fault::leave_out(&mut self.faults, faults);
         self.last(Duration::ZERO);
     }
 
