@@ -3,46 +3,34 @@
 //! A world that broke and was mended is kept here by its seed as long as the drawing of worlds
 //! does not change; what it showed has a test of its own in `datagram`.
 
-use simulator::Planned;
-use simulator::chain::{Plan, Profile, Report, World, run};
+mod worlds;
 
-/// Runs worlds and fails with the report of the first broken one.
-fn all_hold(profile: Profile, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        let report = run(seed, profile, false);
-        assert!(report.is_clean(), "{report}");
-    }
-}
+use simulator::chain::{Plan, Profile, run};
+use worlds::{all_hold, have_kinds_of_faults, have_one_log_each, is_the_same_in_part};
 
 #[test]
 fn every_check_holds_in_140_worlds_of_faults() {
-    all_hold(Profile::Faults, 1_000..1_140);
+    all_hold::<Plan>(Profile::Faults, 1_000..1_140);
 }
 
 #[test]
 fn every_check_holds_in_30_worlds_without_faults() {
-    all_hold(Profile::Calm, 1_000..1_030);
+    all_hold::<Plan>(Profile::Calm, 1_000..1_030);
 }
 
 #[test]
 fn users_are_served_within_five_seconds_after_a_restart_in_28_worlds() {
-    all_hold(Profile::Restarts, 1_000..1_028);
+    all_hold::<Plan>(Profile::Restarts, 1_000..1_028);
 }
 
 #[test]
 fn crowds_that_start_at_once_are_served_in_2_worlds() {
-    all_hold(Profile::Storm, 1_000..1_002);
+    all_hold::<Plan>(Profile::Storm, 1_000..1_002);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_log() {
-    for (seed, profile) in [(7, Profile::Faults), (8, Profile::Faults), (9, Profile::Restarts)] {
-        let again: [Report; 2] = [(), ()].map(|()| run(seed, profile, true));
-        let [one, two] = again.map(|report| (report.sum, report.log));
-        assert_eq!(one, two);
-        assert!(one.1.is_some_and(|log| log.lines().count() > 1_000), "the log says something");
-        assert_ne!(one.0, run(seed + 100, profile, false).sum);
-    }
+    have_one_log_each::<Plan>([(7, Profile::Faults), (8, Profile::Faults), (9, Profile::Restarts)]);
 }
 
 #[test]
@@ -53,28 +41,10 @@ fn keeping_the_log_changes_nothing() {
 
 #[test]
 fn worlds_have_faults_of_every_kind_and_some_have_only_one() {
-    let plans: Vec<Plan> = (0..400).map(|seed| Plan::draw(seed, Profile::Faults)).collect();
-    let kind = |fault: &simulator::chain::fault::Fault| std::mem::discriminant(&fault.what);
-    let kinds: std::collections::BTreeSet<String> = plans
-        .iter()
-        .flat_map(|plan| &plan.faults)
-        .map(|fault| format!("{:?}", fault.what))
-        .map(|what| what.split('(').next().unwrap_or_default().to_owned())
-        .collect();
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
-    let single = |plan: &&Plan| {
-        let mut faults = plan.faults.iter();
-        let first = faults.next().map(kind);
-        first.is_some() && faults.all(|fault| Some(kind(fault)) == first)
-    };
-    assert!(plans.iter().filter(single).count() > 50);
-    assert!(plans.iter().filter(|plan| plan.faults.len() > 20).count() > 30);
+    have_kinds_of_faults::<Plan>(Profile::Faults, 14);
 }
 
 #[test]
 fn a_plan_that_is_run_in_part_is_the_same_world() {
-    let drawn = Plan::draw(5, Profile::Faults);
-    let whole = World::new(drawn.clone(), None, false).run();
-    let same = World::new(simulator::shrink::Less::default().of(drawn), None, false).run();
-    assert_eq!(whole.sum, same.sum);
+    is_the_same_in_part::<Plan>(Profile::Faults);
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mixing::{Chance, Strategy};
 
-use crate::{Planned, fault};
 use crate::payments::fault::{Cheat, Fault, Kind, What, Wire};
 use crate::payments::plan::{Manner, PACE, Plan, Profile, User, Want};
+use crate::{Planned, fault};
 
 /// Draws the world of a seed.
 pub(crate) fn plan(seed: u64, profile: Profile) -> Plan {

@@ -13,13 +13,13 @@ use payment::document::{Currency, Host, Terms};
 use payment::route::Pace;
 use payment::{mixer, payer};
 
-use crate::{clock, fault};
 use crate::payments::checks::Broken;
 use crate::payments::draw;
 use crate::payments::fault::{Fault, What};
 use crate::payments::world::World;
 use crate::planned::{self, Planned};
 use crate::report::Report;
+use crate::{clock, fault};
 
 /// What kind of worlds are drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
