@@ -7,11 +7,10 @@
 use std::time::Duration;
 
 use money::embedded::{AccountState, Call, Era, PERIOD_MAX, Transaction};
-use money::{Account, AccountKey, Amount, Reference, Slot};
-use serde::de::DeserializeOwned;
+use money::{Account, AccountKey, Amount, Reference};
 
 use crate::http::{Bounds, Http};
-use crate::wire::{AboutSays, AccountSays, BlocksSay, Head, RefusalSays, Taken};
+use crate::wire::{self, Answered};
 use crate::{About, AccountBlock, BlockName, Error, Order, SignedOrder};
 
 /// A connection to an embedded ledger.
@@ -43,7 +42,7 @@ impl Client {
     pub async fn connect_with(http: Http, url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         let answer = http.get(&format!("{url}/about"), within(TIME_OUT)).await?;
-        let about = read::<AboutSays>(answer)?.read()?;
+        let about = wire::about(&answer)?;
         Ok(Self { http, url, about })
     }
 
@@ -57,9 +56,7 @@ impl Client {
     /// # Errors
     /// [`Error::OtherLedger`] if it is not this connection's ledger any more, and as below.
     pub async fn final_head(&self) -> Result<BlockName, Error> {
-        let head: Head = self.get("/head").await?;
-        let (genesis, name) = head.read()?;
-        if genesis == self.about.genesis { Ok(name) } else { Err(Error::OtherLedger) }
+        wire::final_head(&self.get("/head").await?, &self.about.genesis)
     }
 
     /// An account at the newest final block.
@@ -67,8 +64,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn account(&self, account: &Account) -> Result<AccountState, Error> {
-        let AccountSays { free, slot, .. } = self.says(account).await?;
-        Ok(AccountState { free: Amount::from_units(free), slot: Slot(slot) })
+        Ok(self.says(account).await?.0)
     }
 
     /// Whether an account is a member at the newest final block.
@@ -76,11 +72,11 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn is_member(&self, account: &Account) -> Result<bool, Error> {
-        Ok(self.says(account).await?.member)
+        Ok(self.says(account).await?.1)
     }
 
-    async fn says(&self, account: &Account) -> Result<AccountSays, Error> {
-        self.get(&format!("/account/{account}")).await
+    async fn says(&self, account: &Account) -> Result<(AccountState, bool), Error> {
+        wire::account(&self.get(&format!("/account/{account}")).await?)
     }
 
     /// What final blocks from a height on mean for an account, one by one; waits up to `wait` for the
@@ -96,14 +92,7 @@ impl Client {
     ) -> Result<Vec<AccountBlock>, Error> {
         let path = format!("/blocks/{from}/{account}?wait={}", wait.as_millis());
         let answer = self.http.get(&format!("{}{path}", self.url), within(TIME_OUT + wait)).await?;
-        let (genesis, blocks) = read::<BlocksSay>(answer)?.read()?;
-        if genesis != self.about.genesis {
-            return Err(Error::OtherLedger);
-        }
-        match (from..).zip(&blocks).all(|(height, block)| block.height == height) {
-            true => Ok(blocks),
-            false => Err(Error::Unreadable),
-        }
+        wire::blocks(&answer, &self.about.genesis, from, account)
     }
 
     /// Signs a payment with its reference, or an empty remark, to live from the newest final block on.
@@ -149,26 +138,16 @@ impl Client {
         self.post(&format!("/faucet/{to}/{amount}"), Vec::new()).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        read(self.http.get(&format!("{}{path}", self.url), within(TIME_OUT)).await?)
+    async fn get(&self, path: &str) -> Result<Answered, Error> {
+        self.http.get(&format!("{}{path}", self.url), within(TIME_OUT)).await
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), Error> {
         let url = format!("{}{path}", self.url);
-        read::<Taken>(self.http.post(&url, body, within(TIME_OUT)).await?).map(|_| ())
+        wire::taken(&self.http.post(&url, body, within(TIME_OUT)).await?)
     }
 }
 
 fn within(time: Duration) -> Bounds {
     Bounds { time, size: ANSWER_SIZE_MAX }
-}
-
-fn read<T: DeserializeOwned>((status, body): (u16, Vec<u8>)) -> Result<T, Error> {
-    match status {
-        200..300 => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
-        _ => {
-            let says = serde_json::from_slice::<RefusalSays>(&body);
-            Err(says.map_or(Error::Unreadable, |says| Error::Refused(says.error)))
-        }
-    }
 }

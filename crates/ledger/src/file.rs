@@ -33,25 +33,14 @@ impl BlockFile {
         file.try_lock()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let hash = genesis.hash();
-        let mut ledger = Ledger::new(genesis).map_err(|why| wrong(format!("{why:?}")))?;
         if bytes.is_empty() {
-            file.write_all(&hash)?;
+            let ledger = begin(genesis)?;
+            file.write_all(&ledger.genesis().hash())?;
             file.sync_all()?;
             return Ok((Self { file, height: 0 }, ledger));
         }
-        let Some(mut rest) = bytes.strip_prefix(&hash) else {
-            return Err(wrong("the file is another ledger's".into()));
-        };
-        let mut whole = hash.len();
-        while let Some((block, after)) = next(rest) {
-            ledger.replay(block).map_err(|why| wrong(format!("{why:?}")))?;
-            whole += 4 + block.len();
-            rest = after;
-        }
+        let (ledger, whole) = take_back(&bytes, genesis)?;
         file.set_len(whole as u64)?;
-        // What was shown as final before the start is so after it.
-        ledger.settle();
         let height = ledger.head().height;
         Ok((Self { file, height }, ledger))
     }
@@ -79,6 +68,29 @@ impl BlockFile {
         self.height = newest;
         Ok(())
     }
+}
+
+/// Takes the blocks of a file back; says how many of its bytes are whole.
+///
+/// # Errors
+/// `InvalidData` if it is another ledger's, or a block in the middle is spoiled.
+pub fn take_back(bytes: &[u8], genesis: Genesis) -> io::Result<(Ledger, usize)> {
+    let mut ledger = begin(genesis)?;
+    let hash = ledger.genesis().hash();
+    let Some(mut rest) = bytes.strip_prefix(&hash) else {
+        return Err(wrong("the file is another ledger's".into()));
+    };
+    while let Some((block, after)) = next(rest) {
+        ledger.replay(block).map_err(|why| wrong(format!("{why:?}")))?;
+        rest = after;
+    }
+    // What was shown as final before the start is so after it.
+    ledger.settle();
+    Ok((ledger, bytes.len() - rest.len()))
+}
+
+fn begin(genesis: Genesis) -> io::Result<Ledger> {
+    Ledger::new(genesis).map_err(|why| wrong(format!("{why:?}")))
 }
 
 fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -12,7 +12,7 @@ pub mod embedded;
 pub mod file;
 pub mod http;
 pub mod server;
-mod wire;
+pub mod wire;
 
 use std::fmt;
 use std::time::Duration;

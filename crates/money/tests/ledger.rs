@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use money::embedded::{
-    AccountState, BadBlock, Call, Era, Failure, Genesis, Inherent, Ledger, Refused, Transaction,
+    AccountState, BadBlock, BadGenesis, Call, Era, Failure, Genesis, Inherent, Ledger, MONEY_MAX,
+    Refused, Transaction,
 };
 use money::{Account, AccountKey, Amount, LedgerTime, Reference, Slot};
 use proptest::prelude::*;
@@ -212,6 +213,23 @@ fn members_pay_no_fee_in_the_end_and_all_must_afford_it() {
     ledger.order(Inherent::Expel(account(3))).unwrap();
     build(&mut ledger);
     assert!(!ledger.final_member(&account(3)));
+}
+
+#[test]
+fn there_is_never_more_money_than_documents_can_name() {
+    let mut ledger = ledger(2);
+    let most = MONEY_MAX.minus(ledger.issued()).unwrap();
+    let faucet = |amount| Inherent::Faucet { to: account(4), amount };
+    ledger.order(faucet(most.plus(units(1)).unwrap())).unwrap();
+    ledger.order(faucet(units(u64::MAX))).unwrap();
+    build(&mut ledger);
+    assert_eq!(ledger.issued(), units(30_000));
+    ledger.order(faucet(most)).unwrap();
+    build(&mut ledger);
+    assert_eq!(ledger.issued(), MONEY_MAX);
+    let mut genesis = ledger.genesis().clone();
+    genesis.accounts = [(account(1), MONEY_MAX), (account(2), units(DEPOSIT))].into();
+    assert_eq!(Ledger::new(genesis).err(), Some(BadGenesis::TooMuch));
 }
 
 #[test]

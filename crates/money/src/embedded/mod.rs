@@ -119,6 +119,10 @@ struct Waiting {
     bytes: Vec<u8>,
 }
 
+/// All money there may be: whatever part of it a document or record names stays below 2⁶³, which is
+/// what their numbers hold.
+pub const MONEY_MAX: Amount = Amount::from_units((1 << 62) - 1);
+
 /// The most transactions that wait, of all senders.
 pub const WAITING_MAX: usize = 8192;
 /// The most transactions of one sender that wait.
@@ -544,6 +548,6 @@ pub enum BadGenesis {
     NoDeposit,
     /// An account holds less than the existential deposit.
     BelowDeposit,
-    /// The sum of all accounts does not fit.
+    /// The sum of all accounts passes [`MONEY_MAX`].
     TooMuch,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BadGenesis, Genesis, Included, Inherent};
+use super::{BadGenesis, Genesis, Included, Inherent, MONEY_MAX};
 use crate::{Account, Amount, Slot};
 
 /// One account at one block.
@@ -65,6 +65,7 @@ impl State {
             return Err(BadGenesis::BelowDeposit);
         }
         let issued = genesis.accounts.values().copied().try_fold(Amount::ZERO, Amount::plus);
+        let issued = issued.filter(|issued| *issued <= MONEY_MAX).ok_or(BadGenesis::TooMuch)?;
         let account = |(account, free): (&Account, &Amount)| {
             (*account, AccountState { free: *free, slot: Slot(0) })
         };
@@ -72,7 +73,7 @@ impl State {
             existential_deposit: genesis.existential_deposit,
             accounts: genesis.accounts.iter().map(account).collect(),
             members: genesis.members.iter().copied().collect(),
-            totals: Totals { issued: issued.ok_or(BadGenesis::TooMuch)?, ..Totals::default() },
+            totals: Totals { issued, ..Totals::default() },
             undo: Undo::default(),
         })
     }
@@ -152,7 +153,10 @@ impl State {
     pub(super) fn inherent(&mut self, inherent: &Inherent) -> bool {
         match *inherent {
             Inherent::Faucet { to, amount } => {
-                let Some(issued) = self.totals.issued.plus(amount) else { return false };
+                let issued = self.totals.issued.plus(amount);
+                let Some(issued) = issued.filter(|issued| *issued <= MONEY_MAX) else {
+                    return false;
+                };
                 let before = self.account(&to);
                 self.totals.issued = issued;
                 self.set(to, AccountState { free: plus(before.free, amount), ..before });

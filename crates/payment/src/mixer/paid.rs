@@ -342,14 +342,16 @@ impl Mixer {
         }
     }
 
-    /// What the account must hold: what is owed, and what keeps it alive and paying.
+    /// What the account must hold: what is owed, and what keeps it alive and paying. More than any
+    /// account can hold, if a ledger says so.
     pub fn needed(&self) -> Amount {
         let funded = self.orders.values().filter(|order| order.is_funded());
         let owed = funded.map(|order| order.deal().out_amount);
         let back = self.returns.values().chain(self.unclaimed.values()).map(|back| back.amount);
         let beyond = Amount::from_units(self.ledger.beyond);
         let kept = [self.config.existential_deposit, self.config.float, beyond];
-        owed.chain(back).chain(kept).sum()
+        let most = Amount::from_units(u64::MAX);
+        owed.chain(back).chain(kept).try_fold(Amount::ZERO, Amount::plus).unwrap_or(most)
     }
 
     /// Lets a payment wait for company.
