@@ -217,12 +217,19 @@ pub fn is_inside(address: &str) -> bool {
         Err(_) => {
             let name = bare.trim_end_matches('.').to_ascii_lowercase();
             let inside = [".local", ".localhost", ".internal", ".lan", ".home.arpa"];
-            // Without a dot a name is one of this network; all digits and dots is a number in disguise.
+            // Without a dot a name is one of this network; one that ends in a number is an address in
+            // disguise, which resolvers read as C did: `127.1`, `0x7f.0.0.0x1`.
             !name.contains('.')
                 || inside.iter().any(|end| name.ends_with(end))
-                || name.rsplit('.').next().is_some_and(|end| end.parse::<u64>().is_ok())
+                || name.rsplit('.').next().is_some_and(is_number)
         }
     }
+}
+
+/// Whether the last part of a name is a number, in digits of any base that C knows.
+fn is_number(end: &str) -> bool {
+    let hex = end.strip_prefix("0x").map(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    hex.unwrap_or_else(|| end.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Why a peer info is not taken.
@@ -414,6 +421,8 @@ mod tests {
             "255.255.255.255",
             "127.1",
             "2130706433",
+            "0x7f.0.0.0x1",
+            "127.0.0.0X1.",
             "a.localhost.",
         ] {
             assert!(is_inside(inside), "{inside}");

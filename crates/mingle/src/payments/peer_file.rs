@@ -49,7 +49,9 @@ pub fn host(text: &str) -> Result<Host, Error> {
     let bare = text.trim_start_matches("http://").trim_end_matches('/');
     let (address, port) = bare.rsplit_once(':').ok_or_else(wrong)?;
     let address = address.trim_matches(['[', ']']).to_owned();
-    Ok(Host { address, port: port.parse().map_err(|_| wrong())? })
+    let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_number).ok_or_else(wrong)?;
+    Host::new(address, port).ok_or_else(wrong)
 }
 
 /// A name for a file of these infos: the same for the same mixers.
@@ -128,6 +130,21 @@ pub fn page<'a>(infos: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 mod tests {
     use super::*;
     use payment::ubjson::map;
+
+    #[test]
+    fn a_host_is_an_address_and_a_port() {
+        let of = |address: &str, port| Host { address: address.into(), port };
+        for (text, expected) in [
+            ("mixer.example:7", of("mixer.example", 7)),
+            ("http://mixer.example:7/", of("mixer.example", 7)),
+            ("[2001:db8::1]:7", of("2001:db8::1", 7)),
+        ] {
+            assert_eq!(host(text).ok(), Some(expected));
+        }
+        for odd in ["", "a", ":7", "a:+7", "a:70000", "a b:7", "a/b:7", "me@there:7", "a?b:7"] {
+            assert!(host(odd).is_err(), "{odd}");
+        }
+    }
 
     #[test]
     fn both_forms_are_read_and_others_refused() {

@@ -137,6 +137,14 @@ fn read_peers(list: Vec<Value>) -> Result<Vec<KnownPeer>, Malformed> {
 }
 
 impl Host {
+    /// An address that can be written into a URL, with a port; nothing for one that would end the URL
+    /// early.
+    pub fn new(address: String, port: u16) -> Option<Self> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+        let fits = (1..=ADDRESS_MAX).contains(&address.len()) && address.chars().all(plain);
+        fits.then_some(Self { address, port })
+    }
+
     fn read(list: Vec<Value>) -> Result<Self, Malformed> {
         let wrong = Malformed::WrongValue("host");
         let [Value::Text(address), Value::Int(port)] =
@@ -144,12 +152,7 @@ impl Host {
         else {
             return Err(wrong);
         };
-        // What is written into a URL later must not end it early.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
-        match (1..=ADDRESS_MAX).contains(&address.len()) && address.chars().all(plain) {
-            true => Ok(Self { address, port: u16::try_from(port).map_err(|_| wrong)? }),
-            false => Err(wrong),
-        }
+        Self::new(address, u16::try_from(port).map_err(|_| wrong)?).ok_or(wrong)
     }
 }
 
