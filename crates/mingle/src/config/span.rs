@@ -14,8 +14,15 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     parse(&String::deserialize(from)?).map_err(de::Error::custom)
 }
 
+/// The longest span that a setting may say: sums of a few of them stay far from what numbers hold.
+pub(crate) const SPAN_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Reads a span from a text.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|why| format!("{text:?} is no span of time such as \"20ms\" or \"1m\": {why}"))
+    let span = humantime::parse_duration(text)
+        .map_err(|why| format!("{text:?} is no span of time such as \"20ms\" or \"1m\": {why}"))?;
+    match span <= SPAN_MAX {
+        true => Ok(span),
+        false => Err(format!("{text:?} is longer than a hundred years")),
+    }
 }

@@ -460,6 +460,9 @@ impl MixerConfig {
         if server.bind_port == 0 || server.public_port == 0 {
             return Err("server.bind_port and server.public_port must be 1 to 65535".into());
         }
+        if !(1..=PERIOD_MAX).contains(&self.payouts.period) {
+            return Err(format!("payouts.period must be 1 to {PERIOD_MAX} blocks"));
+        }
         crate::network::strategy(&self.mixing.strategy)?;
         Ok(())
     }

@@ -221,6 +221,21 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_no_ledger_takes_are_refused() {
+        let [mixer, ..] = configs();
+        let page = mixer.page();
+        for (sound, odd) in [
+            ("period = 64", "period = 0"),
+            ("period = 64", "period = 4097"),
+            ("margin = \"1m\"", "margin = \"101years\""),
+        ] {
+            let text = page.replace(sound, odd);
+            assert_ne!(text, page);
+            assert!(Config::parse(&text).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
     fn every_setting_is_on_a_page() {
         for config in configs() {
             let whole = match &config {
