@@ -202,7 +202,11 @@ impl Client {
     }
 }
 
-fn read(status: u16, answer: &[u8]) -> Result<Value, Silence> {
+/// Reads an answer: a map, or a refusal.
+///
+/// # Errors
+/// [`Silence::Refused`] with what was said, [`Silence::Forged`] for what is no answer.
+pub fn read(status: u16, answer: &[u8]) -> Result<Value, Silence> {
     match status {
         200 => Value::from_bytes(answer).map_err(|_| Silence::Forged),
         _ => Err(refusal(status, answer)),

@@ -9,6 +9,7 @@
 //! metrics.listen     GET /status
 //! ```
 
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ use axum::Router;
 use axum::extract::{Path as Words, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use money::Place;
 use payment::effect::OrderId;
 use payment::mixer::Mixer as Core;
 use payment::order::Order;
@@ -129,11 +131,10 @@ fn figures_of(core: &Core, now: mixing::Now) -> Value {
 async fn orders(State(handle): State<Handle>) -> Answer {
     let listed = handle.with(|core, now, _| {
         let orders = core.orders().iter().map(|(id, order)| order_says(id, order));
-        let book = |book: &std::collections::BTreeMap<money::Place, payment::mixer::Return>,
-                    state| {
+        let book = |book: &std::collections::BTreeMap<Place, payment::mixer::Return>, state| {
             let says = book.iter().map(|(place, back)| {
                 json!({
-                    "name": place_name(place),
+                    "name": Named::Place(*place).to_string(),
                     "state": state,
                     "from": back.to.to_string(),
                     "amount": back.amount.units(),
@@ -155,7 +156,7 @@ async fn orders(State(handle): State<Handle>) -> Answer {
 fn order_says(id: &OrderId, order: &Order) -> Value {
     let deal = order.deal();
     json!({
-        "name": HEXLOWER.encode(id),
+        "name": Named::Order(*id).to_string(),
         "state": order.name(),
         "from": deal.sender.to_string(),
         "in": deal.in_amount.units(),
@@ -200,7 +201,7 @@ async fn meet(State(handle): State<Handle>, body: axum::body::Bytes) -> Answer {
 }
 
 async fn act(State(handle): State<Handle>, Words((name, act)): Words<(String, String)>) -> Answer {
-    let done = handle.with(move |core, now, out| match (act.as_str(), parse(&name)?) {
+    let done = handle.with(move |core, now, out| match (act.as_str(), Named::read(&name)?) {
         ("retry", Named::Order(id)) => Some(core.retry(now, id, out)),
         ("return", Named::Order(id)) => Some(core.give_back_order(now, id, out)),
         ("return", Named::Place(place)) => Some(core.give_back(now, place, out)),
@@ -225,22 +226,39 @@ async fn looked(State(handle): State<Handle>) -> Answer {
     done.map(|()| Json(json!({ "done": true }))).ok_or_else(ending)
 }
 
-/// What the operator may name.
-enum Named {
+/// What the operator may name: an order by its id, a payment by its place on the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// An order.
     Order(OrderId),
-    Place(money::Place),
+    /// A payment that came in.
+    Place(Place),
 }
 
-fn parse(name: &str) -> Option<Named> {
-    let words: Vec<_> = name.split('-').collect();
-    if let [block, extrinsic, event] = words[..] {
-        let (block, extrinsic) = (block.parse().ok()?, extrinsic.parse().ok()?);
-        return Some(Named::Place(money::Place { block, extrinsic, event: event.parse().ok()? }));
+impl Named {
+    /// Reads a name as the list shows it.
+    pub fn read(name: &str) -> Option<Self> {
+        let words: Vec<_> = name.split('-').collect();
+        let named = match words[..] {
+            [block, extrinsic, event] => Self::Place(Place {
+                block: block.parse().ok()?,
+                extrinsic: extrinsic.parse().ok()?,
+                event: event.parse().ok()?,
+            }),
+            _ => Self::Order(HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()?),
+        };
+        // A name has one form.
+        (named.to_string() == name).then_some(named)
     }
-    let bytes = HEXLOWER_PERMISSIVE.decode(name.as_bytes()).ok()?;
-    bytes.try_into().ok().map(Named::Order)
 }
 
-fn place_name(place: &money::Place) -> String {
-    format!("{}-{}-{}", place.block, place.extrinsic, place.event)
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order(id) => f.write_str(&HEXLOWER.encode(id)),
+            Self::Place(Place { block, extrinsic, event }) => {
+                write!(f, "{block}-{extrinsic}-{event}")
+            }
+        }
+    }
 }

@@ -39,7 +39,8 @@ pub fn read(path: &Path, currency: &Currency) -> Result<Vouching, Error> {
     Ok((identity, signature))
 }
 
-fn parse(bytes: &[u8]) -> Option<Vouching> {
+/// Reads the bytes of a file. Whether the signature holds, [`read`] finds out.
+pub fn parse(bytes: &[u8]) -> Option<Vouching> {
     let mut fields = Fields::new(Value::from_bytes(bytes).ok()?).ok()?;
     let identity = Account::from_bytes(fields.array("idty").ok()?);
     let signature = fields.bytes("idtysig").ok()?;
