@@ -1,18 +1,23 @@
-//! What the program reads from its user: SOCKS5, settings, the network list.
+//! What the program reads from its user: SOCKS5, settings, the network list; and of others.
+
+mod others;
 
 use std::hash::RandomState;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use datagram::destination::Host;
 use mingle::config::Config;
 use mingle::figures::Lost;
+use mingle::payments;
 use mingle::socks::{self, Refusal};
 use mingle::{network, socks::parse_datagram};
 
 use crate::input::{Input, spoil};
+pub use others::{hosts, identity_files, mixer_answers, order_names, peer_files};
 
 /// A datagram to a SOCKS relay: what is read is written again as it came, but for the two bytes that
 /// mean nothing and for addresses that were spelled out.
@@ -153,6 +158,38 @@ pub fn configs(bytes: &[u8]) {
     }
 }
 
+/// A `config.toml` of a mixer, a ledger or a wallet: as [`configs`]; and a mixer that may begin with its
+/// settings says what its terms are, and what it must hold.
+pub fn payment_configs(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let honest = OF_PAYMENTS.get(input.below(8)).map_or(&[][..], |page| page.as_bytes());
+    let text = text(&mut input, honest);
+    let Ok(config) = payments::config::Config::parse(&text) else { return };
+    let page = config.page();
+    assert_eq!(payments::config::Config::parse(&page).as_ref(), Ok(&config), "{page}");
+    let units = money::Amount::from_units;
+    let about = ledger::About {
+        genesis: [7; 32],
+        currency: "fuzz".into(),
+        existential_deposit: units(1),
+        fee: units(1),
+        finality_lag: 2,
+        block_time: Duration::from_secs(6),
+    };
+    if let payments::config::Config::Mixer(config) = config
+        && let Ok(made) = payments::settings::mixer(&config, &about)
+    {
+        assert!((1..=money::embedded::PERIOD_MAX).contains(&made.period), "a ledger takes it");
+        let (key, chance) = (money::AccountKey::from_seed([1; 32]), mixing::Chance::new([2; 32]));
+        let now = mixing::Now { time: mixing::Time::from_nanos(1), ..mixing::Now::default() };
+        let none: [(Vec<u8>, Vec<u8>); 0] = [];
+        let mixer = payment::mixer::Mixer::resume(made, key, chance, none, 0, now);
+        let mixer = mixer.expect("no records");
+        let host = payment::document::Host { address: "mixer.example".into(), port: 1 };
+        let _ = (mixer.info(host, None), mixer.needed(), mixer.standing(now));
+    }
+}
+
 /// A `network.toml`: what is read is sound, and writes a page that is read as the same list.
 pub fn network_lists(bytes: &[u8]) {
     let mut input = Input::new(bytes);
@@ -196,3 +233,19 @@ const LIST: &str = "name = \"test\"\n\
     identity = \"0000000000000000000000000000000000000000000000000000000000000001\"\n\
     [[node]]\nname = \"exit-1\"\nrole = \"exit\"\naddress = \"[2001:db8::1]:700\"\n\
     identity = \"0000000000000000000000000000000000000000000000000000000000000002\"\n";
+
+const OF_PAYMENTS: [&str; 3] = [
+    "[node]\nrole = \"mixer\"\nname = \"m\"\n\
+     [ledger]\nurl = \"http://127.0.0.1:1\"\ngenesis = \"00\"\n\
+     [server]\nbind_host = \"::1\"\nbind_port = 1\npublic_host = \"x.onion\"\npublic_port = 2\n\
+     [terms]\nleast = 1\nfee = 1\nreturn_cost = 1\ncompany = 1\nwait_max = \"1h\"\nkeep = \"1day\"\n\
+     [mixing]\nstrategy = \"timed:9s\"\ndelay = \"2s\"\n\
+     [payouts]\nfloat = 1\nmargin = \"1m\"\nhorizon = \"2days\"\nperiod = 64\n",
+    "[node]\nrole = \"ledger\"\nname = \"l\"\n\
+     [server]\nbind_host = \"::1\"\nbind_port = 1\nblock_time = \"6s\"\n\
+     [genesis]\ncurrency = \"x\"\ntime = 1\nexistential_deposit = 1\nfee = 1\nfinality_lag = 3\n",
+    "[node]\nrole = \"wallet\"\nname = \"w\"\n\
+     [ledger]\nurl = \"http://127.0.0.1:1\"\ngenesis = \"00\"\n\
+     [pay]\nhops = 3\nwithin = \"1h\"\ndeposit = \"1m\"\nmargin = \"1m\"\nstep = \"1m\"\npoll = \"1s\"\n\
+     patience = \"1m\"\nperiod = 64\n[client]\nproxy = \"127.0.0.1:9050\"\ntime_out = \"30s\"\n",
+];

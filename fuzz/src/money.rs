@@ -1,5 +1,6 @@
-//! Money: what is written down of it, and the embedded ledger.
+//! Money: what is written down of it, and the embedded ledger, by itself and behind HTTP.
 
+mod answers;
 mod ledger;
 
 use std::sync::LazyLock;
@@ -9,6 +10,9 @@ use money::embedded::{Call, Era, Genesis, Ledger, Transaction};
 use money::{Account, AccountKey, Amount, LedgerTime, Reference, Slot, address};
 
 use crate::input::{Input, spoil};
+#[cfg(test)]
+pub(crate) use answers::{Rules as AnswerRules, ledger_answers_with};
+pub use answers::{ledger_answers, ledger_files};
 pub use ledger::ledger;
 #[cfg(test)]
 pub(crate) use ledger::{Rules as LedgerRules, ledger_with};

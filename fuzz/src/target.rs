@@ -33,17 +33,29 @@ pub const TARGETS: &[Target] = &[
     target("promise_slots", payment::promise_slots, 500),
     target("sealed_commands", payment::sealed_commands, 300),
     target("command_paths", payment::command_paths, 1_000),
+    target("request_lines", payment::request_lines, 4_000),
+    target("receipts", payment::receipts, 300),
     target("order_records", payment::order_records, 2_000),
+    target("mixer_records", payment::mixer_records, 300),
+    target("payer_records", payment::payer_records, 300),
     // Money.
     target("transactions", money::transactions, 800),
     target("blocks", money::blocks, 400),
     target("addresses", money::addresses, 3_000),
     target("key_files", money::key_files, 1_000),
+    target("ledger_answers", money::ledger_answers, 1_500),
+    target("ledger_files", money::ledger_files, 150),
     // The program.
     target("socks_datagrams", mingle::socks_datagrams, 4_000),
     target("socks_handshakes", mingle::socks_handshakes, 4_000),
     target("configs", mingle::configs, 800),
     target("network_lists", mingle::network_lists, 800),
+    target("payment_configs", mingle::payment_configs, 400),
+    target("peer_files", mingle::peer_files, 1_000),
+    target("identity_files", mingle::identity_files, 1_000),
+    target("mixer_answers", mingle::mixer_answers, 3_000),
+    target("order_names", mingle::order_names, 3_000),
+    target("hosts", mingle::hosts, 4_000),
     // Machines.
     target("window", mixing::window, 3_000),
     target("pool", mixing::pool, 2_000),
@@ -57,6 +69,8 @@ pub const TARGETS: &[Target] = &[
     target("slots", payment::slots, 1_000),
     target("payers", payment::payers, 500),
     target("mixers", payment::mixers, 60),
+    target("paths", payment::paths, 100),
+    target("verdicts", payment::verdicts, 2_000),
     target("ledger", money::ledger, 200),
 ];
 

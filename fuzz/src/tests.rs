@@ -96,10 +96,12 @@ macro_rules! changed_inputs {
 changed_inputs! {
     cells openings messages set_ups key_lists destinations
     ubjson identity_signatures peer_infos promises requests confirms get_confirms
-    onion_layers promise_slots sealed_commands command_paths order_records
-    transactions blocks addresses key_files
+    onion_layers promise_slots sealed_commands command_paths request_lines receipts order_records
+    mixer_records payer_records
+    transactions blocks addresses key_files ledger_answers ledger_files
     socks_datagrams socks_handshakes configs network_lists
-    window pool id_tables fragments lanes links exits entries orders slots payers mixers ledger
+    payment_configs peer_files identity_files mixer_answers order_names hosts
+    window pool id_tables fragments lanes links exits entries orders slots payers mixers paths verdicts ledger
 }
 
 /// A body over its seeds and over changed ones. What fails is kept, to be a regression case.

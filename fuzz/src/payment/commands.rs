@@ -1,13 +1,15 @@
 //! Commands to a mixer: paths in the clear, and the sealed form.
 
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
 use mixing::Chance;
 use mixing::cipher::{self, Aead, TAG_SIZE};
 use mixing::envelope::{self, EnvelopeKey, EnvelopePublic};
 use money::Account;
-use payment::command::{self, MESSAGE_SIZE, REPLY_SIZE, SEALED_SIZE};
+use payment::command::{self, Act, Line, MESSAGE_SIZE, Question, REPLY_SIZE, SEALED_SIZE};
 use payment::document::{Confirm, GetConfirm, Request, Signed, peer_hash};
 use payment::effect::{Command, Refused};
-use std::sync::LazyLock;
 
 use super::here;
 use crate::input::{Input, spoil};
@@ -76,6 +78,95 @@ pub fn command_paths(bytes: &[u8]) {
     for other in ["/mix", "/confirm/x", "//", &path[1..]] {
         assert_eq!(Command::read(other, body.clone(), &here()), Err(Refused::NoCommand));
     }
+}
+
+/// A request's path: read as a plain reader reads it, one word after the other.
+pub fn request_lines(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let mut path = String::new();
+    if input.flag() {
+        for _ in 0..input.below(12) {
+            path.push('/');
+            path.push_str(WORDS[input.below(WORDS.len())]);
+        }
+    }
+    let mut path = path.into_bytes();
+    spoil(&mut input, &mut path);
+    path.extend_from_slice(input.rest());
+    let path = String::from_utf8_lossy(&path);
+    assert_eq!(Line::read(&path).ok(), line_by_hand(&path), "{path}");
+}
+
+const WORDS: [&str; 16] = [
+    "json",
+    "peers",
+    "info",
+    "pubkey",
+    "version",
+    "address",
+    "new",
+    "sealed",
+    "mix",
+    "confirm",
+    "getconfirm",
+    "client",
+    "0",
+    "",
+    "7",
+    "x",
+];
+
+/// The model of [`request_lines`].
+fn line_by_hand(path: &str) -> Option<Line> {
+    let bare = path.strip_prefix('/').unwrap_or(path);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    let mut words: VecDeque<&str> = bare.split('/').collect();
+    let json = words[0] == "json";
+    if json {
+        words.pop_front();
+    }
+    let mut line = Line { json, questions: Default::default(), act: None };
+    let mut acts = Vec::new();
+    while let Some(word) = words.pop_front() {
+        let question = match word {
+            "peers" => Some(Question::Peers),
+            "info" => Some(Question::Info),
+            "pubkey" => Some(Question::Pubkey),
+            "version" => Some(Question::Version),
+            "address" => Some(Question::Address),
+            _ => None,
+        };
+        if let Some(question) = question {
+            line.questions.insert(question).then_some(())?;
+            continue;
+        }
+        let more = match word {
+            "new" => None,
+            "sealed" => None,
+            "mix" => Some(3),
+            "confirm" | "getconfirm" => Some(2),
+            _ => return None,
+        };
+        acts.push(match (word, more) {
+            ("new", _) => Act::New,
+            (_, None) => Act::Sealed,
+            (_, Some(more)) if words.len() < more => return None,
+            (_, Some(more)) => {
+                let mut order = vec!["", word];
+                order.extend(words.drain(..more));
+                if word == "mix" && words.front() == Some(&"client") {
+                    order.extend(words.pop_front());
+                }
+                Act::Order(order.join("/"))
+            }
+        });
+    }
+    let says = acts.len() + line.questions.len();
+    if says == 0 || acts.len() > 1 || bare.len() > 512 {
+        return None;
+    }
+    line.act = acts.pop();
+    Some(line)
 }
 
 /// A sealed command and its answer, both well sealed around what the input says. What is opened is what

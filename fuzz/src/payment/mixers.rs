@@ -10,11 +10,8 @@ use payment::effect::{Answer, Input as Given};
 use payment::onion::{self, Layer};
 use payment::promises;
 
+use super::world::{self, Faults, World, key, units};
 use crate::input::{Input, spoil};
-use world::{Faults, World, key, units};
-
-#[path = "../../../crates/payment/tests/world/mod.rs"]
-mod world;
 
 /// Requests that are well sealed and signed and say what the input says; deposits that fit, do not fit
 /// or come again; crashes in between: a mixer promises exactly what it may, keeps every promise whose

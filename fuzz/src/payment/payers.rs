@@ -39,7 +39,8 @@ const DATE: u64 = 1_700_000_000;
 const MIXERS: [u8; 3] = [4, 5, 6];
 const PAYER: u8 = 1;
 
-fn info(name: u8) -> PeerInfo {
+/// What the mixer of this name says of itself.
+pub(crate) fn info(name: u8) -> PeerInfo {
     let units = Amount::from_units;
     PeerInfo {
         pubkey: account(name),

@@ -75,6 +75,22 @@ fn of(name: &str) -> Vec<Vec<u8>> {
         ],
         "configs" => vec![vec![0], vec![1], vec![2], b"\x07[node]\nrole = \"mix\"\n".to_vec()],
         "network_lists" => vec![vec![1], vec![0, b'#']],
+        "payment_configs" => {
+            vec![vec![0], vec![1], vec![2], b"\x07[node]\nrole = \"mixer\"\n".to_vec()]
+        }
+        "request_lines" => {
+            [&b"\x01\x02\0\x01"[..], b"\0/json/peers/mix/a/5/0/client/info", b"\0/sealed"]
+                .map(<[u8]>::to_vec)
+                .to_vec()
+        }
+        "peer_files" => vec![vec![3, 0, 0], vec![2, 1, 0], vec![1, 2, 0]],
+        "identity_files" => vec![b"\x05hello\0\0".to_vec()],
+        "order_names" => vec![b"00112233445566778899aabbccddeeff".to_vec(), b"7-1-2".to_vec()],
+        "hosts" => {
+            [&b"mixer.example:10951"[..], b"http://[2001:db8::1]:7/", b"127.1", b"0x7f.0.0.0x1"]
+                .map(<[u8]>::to_vec)
+                .to_vec()
+        }
         "order_records" => order_records(),
         _ => steps(name),
     }

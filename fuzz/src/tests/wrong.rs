@@ -7,7 +7,7 @@ use super::{changed, seeds};
 use crate::TARGETS;
 use crate::datagram::models::*;
 use crate::mixing::{PoolRules, WindowRules, pool_with, window_with};
-use crate::money::{LedgerRules, ledger_with};
+use crate::money::{AnswerRules, LedgerRules, ledger_answers_with, ledger_with};
 use crate::payment::models::*;
 
 /// Each of these models must be noticed on some input of the target.
@@ -225,6 +225,45 @@ fn a_mixer_with_a_longer_margin_or_that_keeps_copies_is_noticed() {
         &[
             MixerRules { margin: 40, ..MixerRules::TRUE },
             MixerRules { returns_copies: false, ..MixerRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn an_answer_with_larger_numbers_or_payments_of_others_or_twice_is_noticed() {
+    notices(
+        "ledger_answers",
+        ledger_answers_with,
+        &[
+            AnswerRules { number_max: u64::MAX, ..AnswerRules::TRUE },
+            AnswerRules { ours: false, ..AnswerRules::TRUE },
+            AnswerRules { once: false, ..AnswerRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_verdict_a_second_too_patient_or_by_half_the_evidence_is_noticed() {
+    notices(
+        "verdicts",
+        verdicts_with,
+        &[
+            VerdictRules { patience: VerdictRules::TRUE.patience + 60, ..VerdictRules::TRUE },
+            VerdictRules { all_back: false, ..VerdictRules::TRUE },
+            VerdictRules { after: false, ..VerdictRules::TRUE },
+        ],
+    );
+}
+
+#[test]
+fn a_path_of_which_only_the_first_layer_counts_or_money_that_stays_is_noticed() {
+    notices(
+        "paths",
+        paths_with,
+        &[
+            PathRules { margin: 40, ..PathRules::TRUE },
+            PathRules { all_layers: false, ..PathRules::TRUE },
+            PathRules { returns: false, ..PathRules::TRUE },
         ],
     );
 }

@@ -103,7 +103,8 @@ pub struct Node {
 }
 
 /// What is on its way.
-enum Message {
+#[derive(Clone)]
+pub enum Message {
     Command { from: usize, order: OrderId, to: usize, command: Command },
     Answer { to: usize, order: OrderId, answer: Result<Answer, Unheard> },
     Signed { to: usize, slot: Slot, bytes: Vec<u8>, last: u64 },
@@ -135,7 +136,8 @@ pub struct World {
     /// Payers say that nothing from before is still to be paid.
     pub anew: bool,
     chance: Chance,
-    messages: Vec<(u64, Message)>,
+    /// Each with the millisecond in which it comes.
+    pub messages: Vec<(u64, Message)>,
     pub refused: Vec<Refused>,
 }
 

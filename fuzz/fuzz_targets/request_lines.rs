@@ -1,0 +1,11 @@
+//! The target `request_lines`: with `cargo fuzz` a fuzzer, else its body on the files that are named.
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::run("request_lines", bytes));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    fuzz::again("request_lines");
+}
