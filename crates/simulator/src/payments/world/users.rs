@@ -209,27 +209,48 @@ impl World {
         true
     }
 
-    /// Pays a mixer with the reference of somebody else's deposit, as soon as one is seen.
+    /// Pays a mixer with the reference of somebody else's deposit, as soon as one is seen: on the
+    /// ledger, or by somebody who has seen the promises before the payer has paid.
     fn pay_copy(&mut self, user: usize, number: usize) -> bool {
-        let own = self.nodes[self.plan.mixers + user].account;
+        let own = self.plan.mixers + user;
+        let other = self.plan.users[user].manner == Manner::CopyOther;
+        let seen = match other {
+            true => self.deposited(own),
+            false => self.promised(own).or_else(|| self.deposited(own)),
+        };
+        let Some((to, amount, reference)) = seen else { return false };
+        let amount = if other { self.plan.users[user].wants[number].amount + 1 } else { amount };
+        self.wallets[user].mean(self.now, to, amount, reference);
+        true
+    }
+
+    /// A deposit of somebody else in one of the newest blocks.
+    fn deposited(&self, own: usize) -> Option<(Account, u64, Reference)> {
         let head = self.chain.ledger.head().height;
-        let mixers = &self.nodes[..self.plan.mixers];
         let recent = (head.saturating_sub(20)..=head).rev();
         let blocks = recent.filter_map(|height| self.chain.ledger.block(height));
-        let seen = blocks.flat_map(|block| &block.transfers).find(|transfer| {
-            let mingle = transfer.reference.as_ref().is_some_and(|r| r.as_bytes().len() >= 43);
+        let mut others =
+            blocks.flat_map(|block| &block.transfers).filter(|t| t.from != self.nodes[own].account);
+        others.find_map(|transfer| {
+            let reference = transfer.reference.as_ref().filter(|r| r.as_bytes().len() >= 43)?;
+            let mixers = &self.nodes[..self.plan.mixers];
             let to_mixer = mixers.iter().any(|mixer| mixer.account == transfer.to);
-            mingle && to_mixer && transfer.from != own
-        });
-        let Some(seen) = seen.cloned() else { return false };
-        let other = self.plan.users[user].manner == Manner::CopyOther;
-        let amount = match other {
-            true => self.plan.users[user].wants[number].amount + 1,
-            false => seen.amount.units(),
-        };
-        let reference = seen.reference.expect("only such were looked at");
-        self.wallets[user].mean(self.now, seen.to, amount, reference);
-        true
+            to_mixer.then(|| (transfer.to, transfer.amount.units(), reference.clone()))
+        })
+    }
+
+    /// What somebody else is about to deposit.
+    fn promised(&self, own: usize) -> Option<(Account, u64, Reference)> {
+        let nodes = self.nodes.iter().enumerate().filter(|(node, _)| *node != own);
+        let payers = nodes.filter_map(|(_, node)| node.alive.as_ref()?.core.payer());
+        let mut parts = payers.flat_map(|payer| payer.parts().values());
+        parts.find_map(|part| {
+            let (Part::Ready { promises, .. } | Part::Depositing { promises, .. }) = part else {
+                return None;
+            };
+            let first = promises.first()?.content();
+            Some((first.node, first.in_amount.units(), first.in_reference(&self.currency)))
+        })
     }
 
     /// Sends on what users pay by hand: one after the other, until it is spent.
