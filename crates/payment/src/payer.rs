@@ -132,9 +132,9 @@ impl Payer {
         match key.split_first().ok_or(wrong)? {
             (b'h', []) => {
                 let mut fields = Fields::new(Value::from_bytes(record)?)?;
-                self.height = fields.number("height")?;
+                self.height = fields.count("height")?;
                 self.date = fields.number("date")?;
-                self.slots.advance(Slot(fields.number("next")?));
+                self.slots.advance(Slot(fields.count("next")?));
             }
             (b'a', id) => {
                 let id = id.try_into().map_err(|_| wrong)?;

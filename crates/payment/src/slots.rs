@@ -24,7 +24,7 @@ use money::{Account, Place, Reference, Slot, Transfer};
 
 use crate::document::BadDocument;
 use crate::effect::{Change, Effect, FinalBlock, Notice, OrderId, Payment, Refused, Spent};
-use crate::ubjson::{Fields, Malformed, Value, map};
+use crate::ubjson::{COUNT_MAX, Fields, Malformed, Value, map};
 
 /// Why money is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -338,8 +338,8 @@ fn key(slot: Slot) -> Vec<u8> {
 /// Reads the slot in a key.
 pub fn slot_of(key: &[u8]) -> Option<Slot> {
     let (table, number) = key.split_first()?;
-    let number = number.try_into().ok()?;
-    (*table == TABLE).then_some(Slot(u64::from_be_bytes(number)))
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    (*table == TABLE && number <= COUNT_MAX).then_some(Slot(number))
 }
 
 /// Writes a place as 16 bytes: block, extrinsic, event, big-endian.

@@ -40,6 +40,9 @@ pub enum Value {
     Map(Vec<(String, Value)>),
 }
 
+/// The most that is counted anywhere: far below what a number here holds.
+pub const COUNT_MAX: u64 = 1 << 62;
+
 impl From<u64> for Value {
     /// Takes a number below 2⁶³.
     ///
@@ -374,6 +377,15 @@ impl Fields {
             Value::Int(number) => u64::try_from(number).map_err(|_| Malformed::WrongValue(name)),
             _ => Err(Malformed::WrongValue(name)),
         }
+    }
+
+    /// The next value as a count: one to which more may be added, and which may be written again.
+    ///
+    /// # Errors
+    /// [`Malformed::WrongValue`] if it is none, or nobody ever counted so far.
+    pub fn count(&mut self, name: &'static str) -> Result<u64, Malformed> {
+        let count = self.number(name)?;
+        if count <= COUNT_MAX { Ok(count) } else { Err(Malformed::WrongValue(name)) }
     }
 
     /// The next value as a number that fits a smaller type.

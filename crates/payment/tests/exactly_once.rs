@@ -7,11 +7,14 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use mixing::Chance;
 use money::{Reference, Transfer};
+use payment::Payer;
 use payment::document::{Promise, Signed};
-use payment::mixer::RETURN_PREFIX;
+use payment::mixer::{Mixer, RETURN_PREFIX};
 use payment::payer::Part;
 use payment::receipt::{Evidence, Verdict, judge};
+use payment::ubjson::{Value, map};
 use world::{BLOCK_MS, Core, Faults, LAG, LEDGER_FEE, STEP_MS, World, key, units};
 
 /// Three payers, five mixers, three hops.
@@ -240,6 +243,39 @@ fn the_same_seed_gives_the_same_run() {
         world.ledger.head().hash
     };
     assert_eq!(run(), run());
+}
+
+/// What is added to a number is saved again, so one that is too large would end the process later.
+#[test]
+fn a_record_with_a_number_that_nobody_wrote_is_refused() {
+    let world = World::new(1, 1, 1, Faults::default());
+    let begins = |name: &[u8], value: Value| {
+        let records = [(name.to_vec(), value.to_bytes())];
+        let chance = || Chance::new([1; 32]);
+        let (mixers, payers) = (world.mixer_config(), world.payer_config());
+        let mixer = Mixer::resume(mixers, key(1), chance(), records.clone(), 0, world.now());
+        let payer = Payer::resume(payers, key(101), chance(), records, 0, world.now());
+        (mixer.is_ok(), payer.is_ok())
+    };
+    let slot = |number: u64| {
+        let name = [&b"s"[..], &number.to_be_bytes()].concat();
+        begins(&name, map([("due", Value::Null), ("signed", Value::Null)]))
+    };
+    assert_eq!(slot(7), (true, true));
+    assert_eq!([slot(u64::MAX), slot(1 << 63)], [(false, false); 2]);
+    let height = |height: u64, next: u64| {
+        let [height, date, next] = [height, 1, next].map(Value::from);
+        let no = Value::Bool(false);
+        let payers = [("height", height), ("date", date), ("next", next)];
+        let [height, date, next] = payers.clone();
+        let more = [("foreign", no.clone()), ("doubt", no), ("beyond", Value::from(0))];
+        let [foreign, doubt, beyond] = more;
+        let mixers = map([height, date, next, foreign, doubt, beyond]);
+        (begins(b"h", mixers).0, begins(b"h", map(payers)).1)
+    };
+    assert_eq!(height(7, 7), (true, true));
+    let most = i64::MAX as u64;
+    assert_eq!([height(most, 7), height(7, most)], [(false, false); 2]);
 }
 
 /// Found by simulation: the part was gone from the payer's memory after the second transfer.

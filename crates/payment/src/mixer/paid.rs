@@ -14,6 +14,7 @@ use crate::document::LIFE_S;
 use crate::effect::{Change, Effect, FinalBlock, Notice, OrderId, Payment, Refused};
 use crate::order::Step;
 use crate::slots::Settled;
+use crate::ubjson::COUNT_MAX;
 use mixing::Pool;
 use mixing::envelope::EnvelopeKey;
 
@@ -181,7 +182,8 @@ impl Mixer {
             self.unclaimed.insert(place, back);
         } else {
             // The ledger still knows each of them; here only the sum is kept apart.
-            self.ledger.beyond = self.ledger.beyond.saturating_add(back.amount.units());
+            let beyond = self.ledger.beyond.saturating_add(back.amount.units());
+            self.ledger.beyond = beyond.min(COUNT_MAX);
         }
         after.push(Effect::Tell(Notice::Unclaimed));
     }

@@ -97,7 +97,7 @@ impl Return {
         let amount = Amount::from_units(fields.number("amount")?);
         let reference = Reference::new(&fields.bytes("reference")?);
         let reference = reference.ok_or(Malformed::WrongValue("reference"))?;
-        let back = Self { to, amount, reference, failures: fields.number("failures")? };
+        let back = Self { to, amount, reference, failures: fields.count("failures")? };
         fields.end()?;
         Ok(back)
     }
@@ -202,7 +202,7 @@ impl Mixer {
         let (table, id) = key.split_first().ok_or(wrong)?;
         let wide = |id: &[u8]| <[u8; 16]>::try_from(id).map_err(|_| wrong);
         match table {
-            b'h' => self.take_height(record)?,
+            b'h' if id.is_empty() => self.take_height(record)?,
             b'k' => {
                 let since = u64::from_be_bytes(id.try_into().map_err(|_| wrong)?);
                 let Value::Bytes(seed) = Value::from_bytes(record)? else {
@@ -234,12 +234,12 @@ impl Mixer {
 
     fn take_height(&mut self, record: &[u8]) -> Result<(), Malformed> {
         let mut fields = Fields::new(Value::from_bytes(record)?)?;
-        self.ledger.height = fields.number("height")?;
+        self.ledger.height = fields.count("height")?;
         self.ledger.date = fields.number("date")?;
-        self.slots.advance(Slot(fields.number("next")?));
+        self.slots.advance(Slot(fields.count("next")?));
         self.ledger.foreign = fields.flag("foreign")?;
         self.ledger.doubt = fields.flag("doubt")?;
-        self.ledger.beyond = fields.number("beyond")?;
+        self.ledger.beyond = fields.count("beyond")?;
         fields.end()
     }
 
