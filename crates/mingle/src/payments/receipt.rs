@@ -181,7 +181,12 @@ async fn judge(
         Evidence { transfers: Vec::new(), until: LedgerTime::from_secs(0), halted_s: 0 };
     let pause = chain.about().block_time.as_millis() * 10;
     while next <= newest {
-        for block in chain.blocks(next, &promise.node).await? {
+        let blocks = chain.blocks(next, &promise.node).await?;
+        if blocks.is_empty() {
+            // It named a height that it does not show.
+            return Err(chain.failed(ledger::Error::Unreadable));
+        }
+        for block in blocks {
             let before = evidence.until.as_millis();
             let gap = block.time.as_millis().saturating_sub(before);
             if before > 0 && u128::from(gap) > pause {
