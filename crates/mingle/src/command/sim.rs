@@ -18,12 +18,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How many worlds, one number after the other
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Which system's worlds
     #[arg(long, value_name = "NAME", default_value = "chain")]
     system: System,
-    /// How long the users send; without it each world says itself
+    /// How long the users send, at the least until all could recover from the last fault; without it each
+    /// world says itself
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// What kind of worlds: faults, calm, storm, restarts, hours or voice for the chain; faults, calm,
