@@ -17,7 +17,7 @@ pub fn window(bytes: &[u8]) {
 pub(crate) struct WindowRules {
     /// How far below the highest a number may come.
     pub(crate) width: u32,
-    /// Whether a window that rested takes numbers below its highest for seen.
+    /// Whether a window that rested gives the numbers below its highest up.
     pub(crate) rest_gives_up: bool,
 }
 
@@ -25,11 +25,11 @@ impl WindowRules {
     pub(crate) const TRUE: WindowRules = WindowRules { width: 64, rest_gives_up: true };
 }
 
-/// The model: all numbers that were marked, and the number up to which the window gave up telling.
+/// The model: all numbers that were marked, and the number below which the window gave up telling.
 #[derive(Default)]
 pub(crate) struct Marked {
     all: BTreeSet<u32>,
-    given_up: Option<u32>,
+    given_up: u32,
     has_bits: bool,
 }
 
@@ -40,23 +40,31 @@ impl Marked {
 
     pub(crate) fn check(&self, number: u32, rules: &WindowRules) -> Result<(), Seen> {
         let Some(top) = self.top().filter(|top| number <= *top) else { return Ok(()) };
-        let gives_up = self.given_up.is_some_and(|below| number <= below);
         match () {
             () if !self.has_bits && number == top => Err(Seen::Repeated),
-            () if !self.has_bits && rules.rest_gives_up => Err(Seen::Late),
+            () if !self.has_bits => Err(Seen::Late),
+            () if number < self.given_up && rules.rest_gives_up => Err(Seen::Late),
             () if top - number >= rules.width => Err(Seen::Late),
-            () if self.all.contains(&number) || gives_up => Err(Seen::Repeated),
+            () if self.all.contains(&number) => Err(Seen::Repeated),
             () => Ok(()),
         }
     }
 
     pub(crate) fn mark(&mut self, number: u32, may_have_bits: bool) {
         let next = self.top().map_or(0, |top| top.saturating_add(1));
-        if number > next && !self.has_bits && may_have_bits {
-            self.has_bits = true;
-            self.given_up = self.top();
+        if number > next && !self.has_bits {
+            match may_have_bits {
+                true => self.has_bits = true,
+                false => self.given_up = number,
+            }
         }
         self.all.insert(number);
+    }
+
+    pub(crate) fn rest(&mut self) {
+        if std::mem::take(&mut self.has_bits) {
+            self.given_up = self.top().unwrap_or(0);
+        }
     }
 }
 
@@ -74,7 +82,7 @@ pub(crate) fn window_with(bytes: &[u8], rules: &WindowRules) {
         let number = match step >> 1 & 7 {
             0 => {
                 window.rest(&mut store);
-                model.has_bits = false;
+                model.rest();
                 continue;
             }
             1 => input.u32(),

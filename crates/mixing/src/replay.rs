@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What always holds: no number passes [`Window::check`] after it was marked, whatever the store
-//! could give. When there is a doubt, a number counts as seen. Absent: time; the caller decides
+//! could give. When there is a doubt, a number is late. Absent: time; the caller decides
 //! when a channel was quiet long enough to [`Window::rest`].
 
 /// A limited stock of bits for windows that saw a gap.
@@ -50,6 +50,8 @@ impl Store {
 #[derive(Default)]
 pub struct Window {
     top: Option<u32>,
+    /// Which of the numbers below were seen is not known any more.
+    given_up: u32,
     bits: Option<Box<[u64]>>,
 }
 
@@ -57,8 +59,8 @@ impl Window {
     /// Checks a number and moves nothing, so that it can come before the number is authenticated.
     ///
     /// # Errors
-    /// [`Seen::Repeated`] if it was marked, [`Seen::Late`] if it is too far below the highest to
-    /// tell, or was given up when the store was empty or the window rested.
+    /// [`Seen::Repeated`] if it was marked; [`Seen::Late`] if it is too far below the highest to tell,
+    /// or was given up when the store was empty or the window rested.
     pub fn check(&self, number: u32, store: &Store) -> Result<(), Seen> {
         let Some(top) = self.top.filter(|top| number <= *top) else {
             return Ok(());
@@ -66,7 +68,7 @@ impl Window {
         let Some(bits) = &self.bits else {
             return Err(if number == top { Seen::Repeated } else { Seen::Late });
         };
-        if top - number >= store.width {
+        if number < self.given_up || top - number >= store.width {
             return Err(Seen::Late);
         }
         let (word, bit) = place(number, bits);
@@ -84,10 +86,11 @@ impl Window {
         }
     }
 
-    /// Gives the bits back; all numbers below the highest then count as seen.
+    /// Gives the bits back, and all numbers below the highest up.
     pub fn rest(&mut self, store: &mut Store) {
         if self.bits.take().is_some() {
             store.used -= 1;
+            self.given_up = self.top.unwrap_or(0);
         }
     }
 
@@ -107,13 +110,16 @@ impl Window {
         if self.bits.is_none() && number > next {
             self.bits = match self.top {
                 None => store.take(0),
-                // All up to the top were seen. Those above it in its word were not.
+                // All up to the top were seen or given up. Those above it in its word were not.
                 Some(top) => store.take(u64::MAX).map(|mut bits| {
                     let (word, bit) = place(top, &bits);
                     bits[word] = bit | (bit - 1);
                     bits
                 }),
             };
+            if self.bits.is_none() {
+                self.given_up = number;
+            }
         }
         if let Some(bits) = &mut self.bits {
             let (words, before) = (bits.len(), self.top.unwrap_or(0) / 64);
