@@ -232,6 +232,8 @@ pub(crate) struct Directory {
     /// and that was restarted has such a list, and an old list that somebody kept looks the same:
     /// it is used once the known one was refused.
     others: BTreeMap<Identity, Known>,
+    /// The newest list of each node that is too far from the date here: perhaps the date is wrong.
+    untimely: BTreeMap<Identity, Arc<[u8]>>,
     /// When the lists of each node were taken, of the last hour.
     taken: BTreeMap<Identity, VecDeque<Time>>,
 }
@@ -263,19 +265,26 @@ impl Directory {
         if [known, other].into_iter().flatten().any(|had| *had.list == bytes[..]) {
             return Ok(None);
         }
-        let (date, apart) = (now.date.as_millis(), CLOCKS_APART.as_millis() as u64);
         let (begins, ends) = (list.begins.get(), list.ends.get());
         let is_older = |had: &Known| begins < had.begins && had.usable_until > now.time;
         let older = known.is_some_and(is_older);
-        let in_time = begins <= date.saturating_add(apart) && date <= ends.saturating_add(apart);
         if older && other.is_some_and(is_older) {
             // A list that was overtaken on its way says nothing against who brought it.
             return Ok(None);
         }
-        if !in_time || ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
+        if ends.saturating_sub(begins) > EPOCH.as_millis() as u64 {
             return Err(Dropped::BadKeyList);
         }
         let key = proved(&network.name, &list)?;
+        if !is_timely(now, &list) {
+            let newer = |kept: &Arc<[u8]>| {
+                KeyList::ref_from_bytes(kept).is_ok_and(|kept| kept.begins.get() < begins)
+            };
+            if self.untimely.get(&identity).is_none_or(newer) {
+                self.untimely.insert(identity, bytes[..].into());
+            }
+            return Err(Dropped::BadKeyList);
+        }
         let taken = self.taken.entry(identity).or_default();
         taken.retain(|at| now.time - *at < EPOCH);
         if taken.len() >= LISTS_PER_HOUR {
@@ -287,6 +296,13 @@ impl Directory {
         let lists = if older { &mut self.others } else { &mut self.known };
         lists.insert(identity, Known { key, hint, list, begins, usable_until, since: now.time });
         Ok(Some(identity))
+    }
+
+    /// Lists that were refused for their dates and would not be refused by the present one.
+    pub(crate) fn timely(&mut self, now: Now) -> Vec<Arc<[u8]>> {
+        let timely =
+            |list: &[u8]| KeyList::ref_from_bytes(list).is_ok_and(|list| is_timely(now, list));
+        self.untimely.extract_if(.., |_, list| timely(list)).map(|(_, list)| list).collect()
     }
 
     /// A node's key, while it can be expected to be accepted.
@@ -335,6 +351,7 @@ impl Directory {
     pub(crate) fn keep_listed(&mut self, network: &Network) {
         self.known.retain(|identity, _| network.node(identity).is_some());
         self.others.retain(|identity, _| network.node(identity).is_some());
+        self.untimely.retain(|identity, _| network.node(identity).is_some());
         self.taken.retain(|identity, _| network.node(identity).is_some());
     }
 
@@ -343,6 +360,13 @@ impl Directory {
         // The known first, so that who hears of both takes them for what they are here.
         self.known.iter().chain(&self.others).filter(move |(_, known)| known.usable_until > now)
     }
+}
+
+/// Whether a list's dates are no further from the date here than two clocks may be apart.
+fn is_timely(now: Now, list: &KeyList) -> bool {
+    let (date, apart) = (now.date.as_millis(), CLOCKS_APART.as_millis() as u64);
+    let (begins, ends) = (list.begins.get(), list.ends.get());
+    begins <= date.saturating_add(apart) && date <= ends.saturating_add(apart)
 }
 
 #[cfg(test)]

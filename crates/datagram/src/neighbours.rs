@@ -544,6 +544,10 @@ impl Neighbours {
             return;
         }
         self.gate.cookies.tick(now.time, chance);
+        for list in self.directory.timely(now) {
+            // The clock here is right again; or the list is known by now.
+            let _ = self.learn(now, &list, None);
+        }
         if let Some(keyring) = &mut self.keyring {
             let astray = keyring.is_astray(now, &self.directory);
             if keyring.tick(now, astray, chance) {

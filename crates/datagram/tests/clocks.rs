@@ -121,6 +121,26 @@ fn a_node_restarted_after_its_clock_was_put_back_is_served_again_within_seconds(
 }
 
 #[test]
+fn a_key_list_that_came_while_a_clock_was_wrong_is_taken_once_it_is_right() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for wrong in [mix_address(1, 1), address(ENTRY)] {
+        let mut world = world(7);
+        // For all it is two in the afternoon; for one still midnight, and for the exit that begins
+        // again already the next morning.
+        world.ahead = world.nodes.keys().map(|at| (*at, hours(14))).collect();
+        world.run(SECOND);
+        world.ahead.insert(wrong, hours(0));
+        world.ahead.insert(address(EXIT), hours(28));
+        world.start(address(EXIT), &Limits { spare_channels: 0, ..Limits::default() });
+        assert!(!opens_anew(&mut world, 10 * SECOND), "{wrong}: that list is too far ahead");
+        world.ahead.insert(wrong, hours(14));
+        world.ahead.insert(address(EXIT), hours(14));
+        world.run(2 * SECOND);
+        assert!(opens_anew(&mut world, 5 * SECOND), "{wrong}: {:?}", world.all_dropped());
+    }
+}
+
+#[test]
 fn who_takes_no_list_of_a_node_because_of_his_clock_asks_no_faster_than_who_gets_no_answer() {
     let mut world = world(5);
     world.ahead.insert(address(ENTRY), 3 * DAY);
