@@ -95,12 +95,11 @@ impl Keyring {
         self.epochs().any(|epoch| epoch.hint == hint)
     }
 
-    /// Whether the list was made while the clock was so far ahead that nobody takes it, and the
-    /// clock is right again, as lists of others show.
+    /// Whether the list was made while the clock was so far ahead or behind that nobody takes it, and
+    /// the clock is right again, as lists of others show.
     pub(crate) fn is_astray(&self, now: Now, others: &Directory) -> bool {
-        let apart = CLOCKS_APART.as_millis() as u64;
-        let ahead = self.current.begins > now.date.as_millis().saturating_add(apart);
-        ahead && others.agree_with(now)
+        let list = KeyList::ref_from_bytes(&self.list()[..]).expect("of the right size");
+        !is_timely(now, list) && others.agree_with(now)
     }
 
     /// Begins a new epoch when it is time, and wipes the key before last. True when the list

@@ -198,3 +198,23 @@ fn a_node_that_took_a_key_while_its_clock_was_days_ahead_is_found_again_once_it_
         assert!(opens_anew(&mut world, 5 * SECOND), "{at}: {:?}", world.all_dropped());
     }
 }
+
+#[test]
+fn a_node_that_began_while_its_clock_was_days_behind_is_found_once_it_is_right() {
+    // An exit hears of nobody while nobody opens a link to it: it is to be started again.
+    for at in [mix_address(1, 1), mix_address(2, 1)] {
+        let mut world = world(8);
+        world.ahead = world.nodes.keys().map(|at| (*at, 3 * DAY)).collect();
+        for at in world.nodes.keys().copied().filter(|at| *at != address(ENTRY)).collect::<Vec<_>>()
+        {
+            world.start(at, &Limits { spare_channels: 0, ..Limits::default() });
+        }
+        assert!(opens_anew(&mut world, 10 * SECOND), "{:?}", world.all_dropped());
+        world.ahead.remove(&at);
+        world.start(at, &Limits { spare_channels: 0, ..Limits::default() });
+        assert!(!opens_anew(&mut world, 10 * SECOND), "{at}: nobody takes its list");
+        world.ahead.insert(at, 3 * DAY);
+        world.run(300 * SECOND);
+        assert!(opens_anew(&mut world, 5 * SECOND), "{at}: {:?}", world.all_dropped());
+    }
+}

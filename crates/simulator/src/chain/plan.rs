@@ -6,12 +6,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use datagram::keyring::{CLOCKS_APART, EPOCH_LEAST};
 use datagram::{Class, ClassSettings, Destination, Limits, Network, Role, Tier};
 use mixing::keys::IdentityKey;
 use mixing::{Chance, Strategy};
 
 use crate::chain::checks::Broken;
-use crate::chain::fault::Fault;
+use crate::chain::fault::{Fault, What};
 use crate::chain::{World, draw};
 use crate::{Planned, Report, fault};
 
@@ -168,11 +169,26 @@ impl Plan {
     /// When the last fault is over and all users have started.
     pub fn quiet_from(&self) -> Duration {
         let tail = |fault: &Fault| match fault.what {
-            crate::chain::fault::What::Replays(_, _, after) => fault.until + after,
+            What::Replays(_, _, after) => fault.until + after,
+            // A key that nobody takes is replaced, but not at once.
+            What::Skew(node, _) if self.is_far_off(node) => fault.until + EPOCH_LEAST,
             _ => fault.until,
         };
         let faults = self.faults.iter().map(tail);
         faults.chain(self.users.iter().map(|user| user.starts)).max().unwrap_or_default()
+    }
+
+    /// Whether all that is wrong with a node's clock may be more together than others put up with.
+    fn is_far_off(&self, node: usize) -> bool {
+        let skews = self.faults.iter().filter_map(|fault| match fault.what {
+            What::Skew(of, by) if of == node => Some(by),
+            _ => None,
+        });
+        let (mut ahead, mut behind) = (0, 0);
+        for by in skews {
+            (ahead, behind) = (ahead + by.max(0), behind - by.min(0));
+        }
+        ahead.max(behind) as u64 > CLOCKS_APART.as_secs()
     }
 
     /// A world of voice: for the speed of the simulator and of the cores in it.
